@@ -1,0 +1,135 @@
+"""A run directory as it lies on the disk: read, checked, not yet interpreted."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xai.errors import RunError
+
+AGAIN = "run the same 'whyfake audit' command again, it goes on from where it stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The files of a run directory.
+
+    Args:
+        directory: where they lie.
+        summary: `summary.json`.
+        record: `run.json`.
+        images: the rows of `images.csv`, text as written.
+        skipped: the rows of `skipped.csv`.
+        layers: names of the mapped layers, in the order of the network.
+        methods: names of the map methods, in the order they were asked for.
+        groups: names of the groups that have maps, in the order they are shown.
+        pairs: which (layer, method) there are; a method may not fit every layer.
+    """
+
+    directory: Path
+    summary: dict[str, Any]
+    record: dict[str, Any]
+    images: list[dict[str, str]]
+    skipped: list[dict[str, str]]
+    layers: tuple[str, ...]
+    methods: tuple[str, ...]
+    groups: tuple[str, ...]
+    pairs: frozenset[tuple[str, str]]
+
+    @property
+    def threshold(self) -> float:
+        """The score from which an image is called fake."""
+        threshold = (self.record["model"] or {}).get("threshold")
+        return 0.5 if threshold is None else float(threshold)
+
+    def thumb(self, row: int) -> Path:
+        """Return where the thumbnail of a row of `images.csv` lies, if it was kept."""
+        return self.directory / "thumbs" / f"{self.images[row].get('index', row)}.jpg"
+
+
+def read(directory: str | Path) -> Run:
+    """Read a run directory.
+
+    Args:
+        directory: what `whyfake audit --out` wrote.
+
+    Returns:
+        The files' contents; the maps stay on the disk.
+
+    Raises:
+        RunError: a needed file is missing, damaged, or lacks what the page needs.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise RunError(f"{directory} is not a folder; expected what 'whyfake audit --out DIR' wrote")
+    summary = read_json(directory, "summary.json", ("images", "metrics", "maps"))
+    record = read_json(directory, "run.json", ("model", "layers"))
+    images = read_rows(directory, "images.csv", ("index", "path"), needed=True)
+    skipped = read_rows(directory, "skipped.csv", ("path", "reason"), needed=False)
+    if not (directory / "maps.h5").is_file():
+        raise RunError(f"maps.h5 is missing in {directory}; {AGAIN}")
+    try:
+        maps = summary["maps"]
+        layers = ordered((layer["name"] for layer in record["layers"]), (m["layer"] for m in maps))
+        asked = (record.get("options") or {}).get("methods") or ()
+        methods = ordered(asked, (entry["method"] for entry in maps))
+        shown = ("fake", "real", "TP", "FN", "FP", "TN", "all")
+        groups = ordered(shown, (entry["group"] for entry in maps))
+        pairs = frozenset((entry["layer"], entry["method"]) for entry in maps)
+        for entry in summary.get("regions") or ():
+            _ = [entry[key] for key in ("group", "layer", "method", "region")]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"summary.json or run.json in {directory} has an entry that lacks {error}; {AGAIN}") from error
+    if not maps:
+        raise RunError(f"summary.json in {directory} lists no maps; {AGAIN}")
+    return Run(directory, summary, record, images, skipped, layers, methods, groups, pairs)
+
+
+def ordered(order: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that are present, first in the given order, then as they come.
+
+    Example:
+        >>> ordered(["a", "b", "c"], ["d", "c", "a", "c"])
+        ('a', 'c', 'd')
+    """
+    names = dict.fromkeys(present)
+    return tuple(dict.fromkeys([*(n for n in order if n in names), *names]))
+
+
+def read_json(directory: Path, name: str, keys: Iterable[str]) -> dict[str, Any]:
+    """Read a JSON object and check that it has the keys."""
+    try:
+        content = json.loads((directory / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{name} is missing in {directory}; {AGAIN}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{name} in {directory} cannot be read ({error}); {AGAIN}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{name} in {directory} holds no JSON object; {AGAIN}")
+    if missing := [key for key in keys if key not in content]:
+        raise RunError(f"{name} in {directory} lacks '{missing[0]}'; {AGAIN}")
+    return content
+
+
+def read_rows(directory: Path, name: str, columns: Iterable[str], needed: bool) -> list[dict[str, str]]:
+    """Read the rows of a CSV file and check that it has the columns."""
+    path = directory / name
+    if not path.is_file():
+        if needed:
+            raise RunError(f"{name} is missing in {directory}; {AGAIN}")
+        return []
+    try:
+        # A path of the data set may hold bytes that are no UTF-8.
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
+            header = reader.fieldnames or []
+    except (OSError, csv.Error) as error:
+        raise RunError(f"{name} in {directory} cannot be read ({error}); {AGAIN}") from error
+    if missing := [column for column in columns if column not in header]:
+        raise RunError(f"{name} in {directory} has no column '{missing[0]}'; {AGAIN}")
+    return rows

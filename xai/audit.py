@@ -1,0 +1,245 @@
+"""From a data set to a run directory: maps, means, numbers and pictures of all its images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xai import overlay, store
+from xai.aggregate import GROUPS, Moments
+from xai.detector import Detector
+from xai.errors import DataError
+from xai.images import read
+from xai.maps.placement import Placement
+from xai.progress import bar
+from xai.provenance import Request, provenance
+from xai.regions.attention import tabulate
+from xai.regions.labels import open_labels
+from xai.shard import TEXT, Item, Work, create, encode, identity, placed, read_moments, run_shard, whole
+from xai.summary import summarise, telling
+
+SHARD = 256  # images; fewer where maps are large
+THUMBS = 1000  # up to so many images all get a thumbnail
+REGION_FIELDS = ("group", "layer", "method", "region", "count", "area_share", "mass_share", "density", "pointing", "first")
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What an audit found: the run directory, `summary.json`'s content, skipped path -> reason."""
+
+    folder: Path
+    summary: dict[str, Any]
+    skipped: dict[str, str]
+
+
+def seen_in_training(detector: Detector) -> dict[str, str]:
+    """Return content hash -> split from the manifest beside the model; empty where there is none."""
+    if not detector.card or not detector.card.get("manifest") or not detector.path:
+        return {}
+    path = Path(detector.path).parent / Path(str(detector.card["manifest"])).name
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["sha256"]: row["split"] for row in csv.DictReader(file) if row.get("sha256")}
+
+
+def audit(
+    detector: Detector,
+    items: Sequence[Item],
+    out: str | Path,
+    request: Request,
+    *,
+    data_name: str = "",
+    batch_size: int | None = None,
+    quiet: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Audited:
+    """Map every image, merge, and write the run directory (all but the page itself).
+
+    Shards that are already there are kept, so the same command goes on after a kill.
+
+    Args:
+        detector: the detector.
+        items: the images, hashed.
+        out: the run directory.
+        request: what to do.
+        data_name: shown in the report.
+        batch_size: images a pass.
+        quiet: no progress bar.
+        say: told what happens.
+
+    Raises:
+        WhyfakeError: nothing could be read, an unknown layer, a full disk, …
+    """
+    started = time.time()
+    out = store.make_folder(out)
+    detector = detector.stretch() if request.stretch else detector
+    layers = tuple(detector.select(request.layers))
+    labels = open_labels(request.masks) if request.masks else None
+    if not items:
+        raise DataError("no images to audit")
+    clock = {"start": time.perf_counter()}
+    work = Work(layers, tuple(request.methods), len(items) <= THUMBS, labels, request.stretch)
+    shards = run_shards(detector, items, work, out, batch_size, quiet, say)
+    clock["maps"] = time.perf_counter()
+    rows, skipped = read_rows(shards)
+    store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
+    if not rows:
+        raise DataError(f"none of the {len(items)} images could be read; '{out / 'skipped.csv'}' says why")
+    placements = {layer: detector.layers[layer].placement for layer in layers}
+    maps = merge(shards, rows, work, placements, out)
+    clock["merge"] = time.perf_counter()
+    regions = region_rows(shards, rows, work)
+    summary = summarise(detector, rows, skipped, maps, regions)
+    write_images(out, rows, work)
+    if labels is not None:
+        store.write_table(out / "regions.csv", REGION_FIELDS, ([row[key] for key in REGION_FIELDS] for row in regions))
+    write_channels(detector, {item.index: item for item in items}, rows, layers, out)
+    clock["pictures"] = time.perf_counter()
+    marks = list(clock.values())
+    seconds = {name: round(b - a, 2) for name, a, b in zip(list(clock)[1:], marks, marks[1:], strict=False)}
+    store.write_json(out / "run.json", provenance(detector, items, rows, skipped, request, layers, data_name, started, seconds))
+    store.write_json(out / "summary.json", summary)
+    return Audited(out, summary, skipped)
+
+
+def run_shards(
+    detector: Detector, items: Sequence[Item], work: Work, out: Path, batch_size: int | None, quiet: bool, say: Callable[[str], None]
+) -> list[Path]:
+    """Run the shards that are missing and return all of them in the order of the data."""
+    cells = sum(int(np.prod(detector.layers[layer].placement.cells)) for layer in work.layers) * len(work.methods)
+    size = int(np.clip(1 << 27, cells, SHARD * cells) // max(cells, 1))  # at most half a gigabyte of float32 maps
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    paths, done = [], 0
+    with bar(len(items), "mapping", quiet=quiet) as progress:
+        for part in parts:
+            name = identity(detector, work, part)
+            path = out / "shards" / f"{name}.h5"
+            if whole(path):
+                done += 1
+                progress.update(len(part))
+            else:
+                run_shard(detector, part, work, out, name, batch_size, progress)
+            paths.append(path)
+    if done:
+        say(f"went on from an earlier run: {done} of {len(parts)} shards were there")
+    return paths
+
+
+def read_rows(shards: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return all image rows and path -> reason of what was skipped."""
+    rows: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    for path in shards:
+        with h5py.File(path, "r") as file:
+            rows += json.loads(file.attrs["rows"])
+            skipped |= json.loads(file.attrs["skipped"])
+    return rows, skipped
+
+
+def merge(shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, placements: dict[str, Placement], out: Path) -> list[dict[str, Any]]:
+    """Join the shards into `maps.h5` and return the rows of `summary.json`'s `maps`."""
+    found = []
+    with store.atomic(out / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
+        for name in ("index", "path", "label", "logit", "score"):
+            text = name in ("path", "label")
+            target.create_dataset(f"images/{name}", data=[row[name] for row in rows], dtype=TEXT if text else None)
+        for layer in work.layers:
+            for method in work.methods:
+                data = create(target, f"maps/{encode(layer)}/{method}", placements[layer])
+                data.resize(len(rows), 0)
+                place = 0
+                for path in shards:
+                    with h5py.File(path, "r") as source:
+                        place = copy_chunks(source[f"maps/{encode(layer)}/{method}"], data, place)
+        for group in GROUPS:
+            for layer in work.layers:
+                for method in work.methods:
+                    moments = merged(shards, group, layer, method)
+                    if moments is not None:
+                        found.append(write_mean(target, group, layer, method, moments, placements[layer]))
+    return found
+
+
+def copy_chunks(source: h5py.Dataset, target: h5py.Dataset, place: int) -> int:
+    """Copy compressed maps as they are, behind `place`; return the new end."""
+    for index in range(len(source)):
+        mask, data = source.id.read_direct_chunk((index, 0, 0))
+        target.id.write_direct_chunk((place + index, 0, 0), data, mask)
+    return place + len(source)
+
+
+def merged(shards: Sequence[Path], group: str, layer: str, method: str) -> Moments | None:
+    """Return the moments of one group over all shards; None where no image belongs to it."""
+    total: Moments | None = None
+    for path in shards:
+        with h5py.File(path, "r") as file:
+            part = read_moments(file, group, layer, method)
+        if part is not None:
+            total = part if total is None else total.merge(part)
+    return total
+
+
+def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: Moments, placement: Placement) -> dict[str, Any]:
+    """Write a group's mean and deviation and return its summary row."""
+    for kind, values in (("mean", moments.mean), ("std", moments.std)):
+        data = target.create_dataset(f"{kind}/{group}/{encode(layer)}/{method}", data=values.astype(np.float32))
+        placed(data, placement)
+        data.attrs["count"], data.attrs["empty"] = moments.count, moments.empty
+    row: dict[str, Any] = {"group": group, "layer": layer, "method": method, "count": moments.count, "empty": moments.empty}
+    if not moments.count:
+        return row | {"peak": None, "mean_maximum": None}
+    cell = np.unravel_index(int(np.argmax(moments.mean)), moments.mean.shape)
+    centre = placement.centre((float(cell[0]), float(cell[1])))
+    peak = [centre[axis] / placement.image[axis] for axis in (0, 1)]
+    return row | {"peak": peak, "mean_maximum": float(moments.mean.max())}
+
+
+def region_rows(shards: Sequence[Path], rows: list[dict[str, Any]], work: Work) -> list[dict[str, Any]]:
+    """Return the region table over all groups; empty without masks."""
+    if work.labels is None:
+        return []
+    names, count, table = work.labels.names, len(work.labels.names), []
+    for group in GROUPS:
+        chosen = np.array([group == "all" or group in (row["label"], row["outcome"]) for row in rows])
+        if not chosen.any():
+            continue
+        for layer in work.layers:
+            for method in work.methods:
+                parts = []
+                for path in shards:
+                    with h5py.File(path, "r") as file:
+                        parts.append(file[f"regions/{encode(layer)}/{method}"][:])
+                values = np.concatenate(parts)[chosen]
+                values = values[~np.isnan(values[:, :count]).any(1)]  # images without a label image
+                found = tabulate(names, values[:, :count], values[:, count:-1], values[:, -1])
+                table += [{"group": group, "layer": layer, "method": method, **row} for row in found]
+    return table
+
+
+def write_images(out: Path, rows: list[dict[str, Any]], work: Work) -> None:
+    """Write `images.csv`."""
+    header = ["index", "path", "label", "split", "logit", "score", "prediction", "outcome", "width", "height", "sha256"]
+    header += [f"max:{layer}:{method}" for layer in work.layers for method in work.methods]
+    store.write_table(out / "images.csv", header, ([row[name] for name in header] for row in rows))
+
+
+def write_channels(detector: Detector, items: dict[int, Item], rows: list[dict[str, Any]], layers: Sequence[str], out: Path) -> None:
+    """Write the channel grids of the surest fake and real and, where there are any, the worst mistakes."""
+    from xai.maps.onepass import activations
+
+    for row in telling(rows):
+        item = items[row["index"]]
+        inputs = detector.preprocessing.prepare(read(item.file))[None]
+        for layer, values in activations(detector, inputs, layers).items():
+            title = f"{layer}: {row['label'] or 'image'} {item.index}, score {row['score']:.3f}"
+            sheet = overlay.channel_grid(values[0], detector.layers[layer].placement, title)
+            store.write_bytes(out / "channels" / f"{item.index}__{encode(layer)}.png", overlay.encode(sheet, ".png"))

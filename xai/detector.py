@@ -1,0 +1,255 @@
+"""A loaded detector: its layers, its logit, its class convention, its preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xai.errors import LayerError, ModelError, listed
+from xai.graph import Graph, flatten
+from xai.head import Head, find_head
+from xai.maps.geometry import locate
+from xai.maps.placement import Placement, stretched
+from xai.modelfile import CARD, read_card, read_model, sha256
+from xai.preprocess import Preprocessing
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose")
+FEW = 8  # up to so many convolutions, all are mapped by default
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer that can be mapped.
+
+    Args:
+        name: with the names of nested models before it.
+        kind: the Keras class.
+        shape: `(h, w, C)` of its output.
+        placement: where its cells lie on the image.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, int, int]
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model that tells fake from real, ready to be explained. Never changed.
+
+    Args:
+        model: the Keras model.
+        graph: its flat graph.
+        head: where its logit is.
+        layers: by name, those that can be mapped, from input to output.
+        refused: by name, why the others cannot.
+        preprocessing: what its pixels must look like.
+        name, path, sha256: of the model's file ('' for a model in memory).
+        card: what training recorded, or None for a foreign model.
+        positive: what a high score means; "real" flips the sign of every logit.
+        threshold: scores from here on are called fake.
+    """
+
+    model: Any
+    graph: Graph
+    head: Head
+    layers: dict[str, Layer]
+    refused: dict[str, str]
+    preprocessing: Preprocessing
+    name: str = ""
+    path: str = ""
+    sha256: str = ""
+    card: dict[str, Any] | None = None
+    positive: str = "fake"
+    threshold: float = 0.5
+    compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Input (height, width) in pixels."""
+        return self.preprocessing.height, self.preprocessing.width
+
+    @property
+    def sign(self) -> int:
+        """1 where the model's own logit already speaks of fake, else -1."""
+        return 1 if self.positive == "fake" else -1
+
+    def select(self, layers: str = "auto") -> list[str]:
+        """Return layer names for a request.
+
+        Args:
+            layers: "conv" (every convolution), "last" (the last one), "all", "auto"
+                (every convolution of a small network, the last one of each resolution
+                of a deep one) or names with commas between.
+
+        Raises:
+            LayerError: an unknown name, or one whose cells have no place on the image.
+        """
+        convolutions = [name for name, layer in self.layers.items() if layer.kind in CONVOLUTIONS]
+        if layers == "auto":
+            if len(convolutions) <= FEW:
+                return convolutions
+            stages = {self.layers[name].placement.stride: name for name in convolutions}
+            return list(stages.values())
+        if layers in ("conv", "last", "all"):
+            chosen = list(self.layers) if layers == "all" else convolutions
+            if not chosen:
+                raise LayerError(f"'{self.name}' has no layer that can be mapped")
+            return chosen[-1:] if layers == "last" else chosen
+        names = [name.strip() for name in layers.split(",") if name.strip()]
+        for name in names:
+            if name in self.refused:
+                raise LayerError(f"layer '{name}' cannot be mapped: {self.refused[name]}; 'whyfake layers MODEL' lists those that can")
+            if name not in self.layers:
+                raise LayerError(
+                    f"layer '{name}' is not in the model; expected auto, conv, last, all or names among: "
+                    f"{listed(convolutions)}; 'whyfake layers MODEL' lists all"
+                )
+        if not names:
+            raise LayerError("no layer was named; expected auto, conv, last, all or names with commas between")
+        return list(dict.fromkeys(names))
+
+    def default_method(self) -> tuple[str, str]:
+        """Return the map method to trust by default on this head, and the reason."""
+        if self.head.kind == "global pooling":
+            return "hirescam", (
+                "the head pools over all places, so at the last layer Grad-CAM and HiResCAM agree; HiResCAM stays exact at earlier layers"
+            )
+        return "hirescam", (
+            "the head reads every place with its own weights, so averaging the gradient over space "
+            "(Grad-CAM) can erase or move the evidence; HiResCAM keeps it"
+        )
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return the logit of fake per image.
+
+        Args:
+            images: float32 `(N, height, width, 3)` from `preprocessing.prepare`.
+
+        Returns:
+            float32 `(N,)`, in logits.
+        """
+        import tensorflow as tf
+
+        if "logits" not in self.compiled:
+
+            def forward(images: Any) -> Any:
+                values = {self.graph.inputs[0]: images}
+                for _ in self.graph.run(values, until=self.head.step.outputs[0]):
+                    pass
+                return self.head.logit(self.graph, values, self.sign)
+
+            shape = (None, *self.size, 3)
+            self.compiled["logits"] = tf.function(forward, input_signature=[tf.TensorSpec(shape, tf.float32)])
+        return self.compiled["logits"](tf.convert_to_tensor(images, tf.float32)).numpy()
+
+    def stretch(self) -> Detector:
+        """Return the detector with every layer's map stretched over the image, as other tools draw it."""
+        layers = {name: replace(layer, placement=stretched(layer.placement.cells, layer.placement.image)) for name, layer in self.layers.items()}
+        return replace(self, layers=layers, compiled={})
+
+
+def score(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of fake, `(N,)` in [0, 1], from logits `(N,)`.
+
+    Example:
+        >>> score(np.array([0.0])).tolist()
+        [0.5]
+    """
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))
+
+
+def load(
+    path: str | Path,
+    *,
+    positive: str | None = None,
+    size: int | None = None,
+    colour_order: str | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Detector:
+    """Load a detector from a `.keras` or `.h5` file, with its card if one lies beside it.
+
+    Args:
+        path: the model, or a folder that holds `model.keras`.
+        positive: "fake" or "real": what a high score means; default from the card, else fake.
+        size: input side in pixels, only for models that take any size.
+        colour_order: "RGB" or "BGR"; default from the card, else RGB.
+        value_range: what pixel values 0 and 255 become; default from the card, else (0, 255).
+
+    Returns:
+        The detector.
+
+    Raises:
+        ModelError: missing, damaged, no detector, or unsafe to load.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.keras"
+    model = read_model(path)
+    return wrap(
+        model,
+        name=path.parent.name if path.stem == "model" else path.stem,
+        path=str(path),
+        sha256=sha256(path),
+        card=read_card(path.parent / CARD),
+        positive=positive,
+        size=size,
+        colour_order=colour_order,
+        value_range=value_range,
+    )
+
+
+def wrap(
+    model: Any,
+    *,
+    name: str = "",
+    path: str = "",
+    sha256: str = "",
+    card: dict[str, Any] | None = None,
+    positive: str | None = None,
+    size: int | None = None,
+    colour_order: str | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Detector:
+    """Make a detector of a Keras model in memory; arguments as in `load`."""
+    card_or = card or {}
+    graph = flatten(model)
+    if len(graph.inputs) != 1:
+        raise ModelError(f"the model takes {len(graph.inputs)} inputs; expected one image")
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[-1] != 3:
+        raise ModelError(f"the model takes inputs of shape {shape}; expected (None, height, width, 3), RGB")
+    height, width = (side or size for side in shape[1:3])
+    if height is None or width is None:
+        raise ModelError("the model takes images of any size; say which with --size")
+    if size is not None and (height, width) != (size, size):
+        raise ModelError(f"the model takes {width} x {height} images; --size {size} does not fit, leave it out")
+    positive = positive or card_or.get("positive") or "fake"
+    if positive not in ("fake", "real"):
+        raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
+    low, high = value_range or card_or.get("range") or (0.0, 255.0)
+    placed = locate(graph, (height, width))
+    layers = {
+        step.name: Layer(step.name, step.kind, step.shape[1:], place)  # type: ignore[arg-type]
+        for step in graph.steps
+        if isinstance(place := placed[step.name], Placement)
+    }
+    return Detector(
+        model=model,
+        graph=graph,
+        head=find_head(graph, [tensor.name for tensor in model.outputs]),
+        layers=layers,
+        refused={name: why for name, why in placed.items() if isinstance(why, str)},
+        preprocessing=Preprocessing(height, width, colour_order or card_or.get("colour_order") or "RGB", float(low), float(high)),
+        name=card_or.get("name") or name or model.name,
+        path=path,
+        sha256=sha256,
+        card=card,
+        positive=positive,
+        threshold=float(card_or.get("threshold", 0.5)),
+    )

@@ -1,0 +1,180 @@
+"""A Keras model as a flat list of steps, nested models unrolled.
+
+The model is read, never called symbolically or changed: running the steps on real
+tensors gives every intermediate value without building a second model. This is
+the only file that touches Keras' internal graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from xai.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of the flat graph.
+
+    Args:
+        name: the layer's name, behind its nested models' names and '/'; a layer that
+            is used again gets '#2', '#3', ….
+        operation: the Keras layer or operation.
+        arguments: Keras' record of the call's arguments.
+        slots: from the id of each symbolic argument to the slot that holds its value.
+        inputs: the slots read, in order.
+        outputs: the slots written.
+        shape: of the first output, with None for the batch.
+    """
+
+    name: str
+    operation: Any
+    arguments: Any
+    slots: dict[int, int]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    shape: tuple[int | None, ...]
+
+    @property
+    def kind(self) -> str:
+        """The operation's class name."""
+        return type(self.operation).__name__
+
+    def call(self, values: dict[int, Any], operation: Callable[..., Any] | None = None) -> list[Any]:
+        """Run the step on the values so far and return its outputs, flat."""
+        import keras
+
+        filled = {key: values[slot] for key, slot in self.slots.items()}
+        args, kwargs = self.arguments.fill_in(filled)
+        return keras.tree.flatten((operation or self.operation)(*args, **kwargs))
+
+
+@dataclass(slots=True)
+class Graph:
+    """The flat graph of one model.
+
+    Args:
+        inputs: slots of the model's inputs.
+        outputs: slots of the model's outputs.
+        steps: in an order in which they can run.
+    """
+
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    def run(self, values: dict[int, Any], until: int | None = None) -> Iterator[Step]:
+        """Run the steps one by one on real tensors.
+
+        Args:
+            values: the inputs by slot; every output is added. A caller may replace a
+                value (by a watched copy, say) before the next step reads it.
+            until: stop before the step that writes this slot.
+
+        Yields:
+            The step that just ran.
+        """
+        for step in self.steps:
+            if until in step.outputs:
+                return
+            values.update(zip(step.outputs, step.call(values), strict=True))
+            yield step
+
+    def writer(self, slot: int) -> Step | None:
+        """Return the step that writes a slot; None for an input."""
+        return next((step for step in self.steps if slot in step.outputs), None)
+
+
+def flatten(model: Any) -> Graph:
+    """Unroll a Sequential or Functional model, nested ones included.
+
+    Args:
+        model: a built `keras.Model`.
+
+    Returns:
+        The flat graph.
+
+    Raises:
+        ModelError: the model keeps no graph (subclassed, or never built).
+    """
+    graph = Graph()
+    functional = graph_of(model)
+    if functional is None:
+        raise ModelError(
+            f"'{model.name}' keeps no layer graph (a subclassed or unbuilt model); wrap its call in keras.Input / keras.Model and save that"
+        )
+    counter = iter(range(1 << 60))
+    seen: dict[str, int] = {}
+    slots: dict[int, int] = {}
+    for tensor in functional.inputs:
+        slots[id(tensor)] = next(counter)
+    graph.inputs = [slots[id(tensor)] for tensor in functional.inputs]
+    unroll(functional, slots, "", graph.steps, counter, seen)
+    graph.outputs = [slots[id(tensor)] for tensor in functional.outputs]
+    return graph
+
+
+def unroll(
+    functional: Any,
+    slots: dict[int, int],
+    prefix: str,
+    steps: list[Step],
+    counter: Iterator[int],
+    seen: dict[str, int],
+) -> None:
+    """Append the steps of one model; `slots` maps its symbolic tensors and grows."""
+    for depth in sorted(functional._nodes_by_depth, reverse=True):
+        for node in functional._nodes_by_depth[depth]:
+            if node.operation is None or node.is_input:
+                continue
+            sources = node.arguments.keras_tensors
+            if any(id(tensor) not in slots for tensor in sources):
+                continue  # a part of the graph that this model's inputs do not reach
+            inner = graph_of(node.operation)
+            if inner is not None:
+                inside = {id(symbol): slots[id(tensor)] for symbol, tensor in zip(inner.inputs, sources, strict=True)}
+                unroll(inner, inside, f"{prefix}{node.operation.name}/", steps, counter, seen)
+                for tensor, symbol in zip(node.outputs, inner.outputs, strict=True):
+                    slots[id(tensor)] = inside[id(symbol)]
+                continue
+            for tensor in node.outputs:
+                slots[id(tensor)] = next(counter)
+            name = prefix + node.operation.name
+            seen[name] = seen.get(name, 0) + 1
+            steps.append(
+                Step(
+                    name=name if seen[name] == 1 else f"{name}#{seen[name]}",
+                    operation=node.operation,
+                    arguments=node.arguments,
+                    slots={id(tensor): slots[id(tensor)] for tensor in sources},
+                    inputs=tuple(slots[id(tensor)] for tensor in sources),
+                    outputs=tuple(slots[id(tensor)] for tensor in node.outputs),
+                    shape=tuple(node.outputs[0].shape),
+                )
+            )
+
+
+def graph_of(operation: Any) -> Any | None:
+    """Return the Functional model behind a model or layer; None where there is no graph."""
+    operation = getattr(operation, "_functional", None) or operation  # a built Sequential
+    return operation if hasattr(operation, "_nodes_by_depth") and hasattr(operation, "inputs") else None
+
+
+def without_activation(layer: Any) -> Callable[..., Any]:
+    """Return the layer's computation without its activation, the layer left as it is.
+
+    A second object shares the layer's variables; only its `activation` differs. So
+    the logit needs no copy of the weights and no change of the user's model.
+    """
+    import keras
+
+    twin = object.__new__(type(layer))
+    twin.__dict__.update(layer.__dict__)
+    twin.__dict__["activation"] = keras.activations.linear
+
+    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        return twin.call(keras.ops.cast(inputs, layer.compute_dtype), *args, **kwargs)
+
+    return call

@@ -1,0 +1,122 @@
+"""Find the logit of a detector: the number before the last sigmoid or softmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from xai.errors import ModelError, listed
+from xai.graph import Graph, Step, without_activation
+
+PASSES = frozenset(["Dropout", "Identity", "Flatten", "Reshape", "Cast"])
+SQUASHES = ("sigmoid", "softmax")
+FLATTENS = frozenset(["Flatten", "Reshape"])
+POOLS = frozenset(["GlobalAveragePooling2D", "GlobalMaxPooling2D"])
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a detector ends.
+
+    Args:
+        step: the step that computes the logit (run without its activation).
+        strip: whether that step carries an activation to leave out.
+        units: 1 or 2 outputs.
+        text: the same in words, for the report.
+        kind: "flatten", "global pooling" or "other": how space is given up.
+    """
+
+    step: Step
+    strip: bool
+    units: int
+    text: str
+    kind: str
+
+    def logit(self, graph: Graph, values: dict[int, Any], sign: int) -> Any:
+        """Compute the logit of fake from the values that the step reads.
+
+        Args:
+            graph: the flat graph that was run up to `step`.
+            values: its values by slot.
+            sign: 1 where unit 1 (or a high single unit) means fake, else -1.
+
+        Returns:
+            float32 tensor `(N,)`, in logits: one unit as it is, two as z_1 - z_0.
+        """
+        import keras
+
+        operation = without_activation(self.step.operation) if self.strip else None
+        (out,) = self.step.call(values, operation)
+        out = keras.ops.cast(keras.ops.reshape(out, (-1, self.units)), "float32")
+        return sign * (out[:, 0] if self.units == 1 else out[:, 1] - out[:, 0])
+
+
+def find_head(graph: Graph, names: list[str]) -> Head:
+    """Find the logit of a model with one sigmoid, two softmax or one or two linear units.
+
+    Args:
+        graph: the flat graph.
+        names: the model's output names, for the message.
+
+    Raises:
+        ModelError: several outputs, more than two units, or an unknown last activation.
+    """
+    if len(graph.outputs) != 1:
+        raise ModelError(f"the model has {len(graph.outputs)} outputs ({listed(names)}); expected one")
+    step = graph.writer(graph.outputs[0])
+    squash = ""
+    while step is not None:
+        name = activation(step)
+        if name in SQUASHES and not squash:
+            squash = name
+            if hasattr(step.operation, "weights") and step.operation.weights:
+                break
+        elif step.kind in PASSES or (step.kind == "Activation" and name in ("linear", "")):
+            pass
+        elif name and name != "linear":
+            raise ModelError(
+                f"the model ends in '{name}' ({step.name}), which is no score of real or fake; "
+                "expected one sigmoid unit, two softmax units or linear logits"
+            )
+        else:
+            break
+        step = graph.writer(step.inputs[0])
+    if step is None:
+        raise ModelError("the model's output is its input; there is nothing to explain")
+    strip = activation(step) in SQUASHES
+    units = units_of(step)
+    if units not in (1, 2) or (units == 2 and squash == "sigmoid") or (units == 1 and squash == "softmax"):
+        raise ModelError(f"the model ends in {units} {squash or 'linear'} units; expected one sigmoid unit or two softmax units for real and fake")
+    if not squash:
+        text = f"output of '{step.name}' ({units} linear unit{'s' if units == 2 else ''})"
+    else:
+        text = f"input of the {squash} in '{step.name}'" if strip else f"output of '{step.name}', before its {squash}"
+    if units == 2:
+        text += ", the difference of its two units"
+    return Head(step, strip, units, text, spatial_end(graph))
+
+
+def activation(step: Step) -> str:
+    """Return the name of a step's activation, '' where it has none."""
+    if step.kind in ("Softmax", "Sigmoid"):
+        return step.kind.lower()
+    function = getattr(step.operation, "activation", None)
+    return getattr(function, "__name__", type(function).__name__) if function is not None else ""
+
+
+def units_of(step: Step) -> int:
+    """Return how many numbers a step gives per image; 0 where that is not fixed."""
+    size = 1
+    for length in step.shape[1:]:
+        size *= length or 0
+    return size
+
+
+def spatial_end(graph: Graph) -> str:
+    """Say how the network turns places into a decision."""
+    for step in reversed(graph.steps):
+        if step.kind in POOLS:
+            return "global pooling"
+        if step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2:
+            return "flatten"
+    return "other"

@@ -1,0 +1,179 @@
+"""Find and decode images: whatever the file holds, upright 8-bit RGB comes out, or one clear reason."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageFile, ImageOps, UnidentifiedImageError
+
+from xai.errors import DataError, ImageError
+
+SUFFIXES = frozenset(""".png .jpg .jpeg .jpe .jfif .webp .bmp .dib .tif .tiff .gif .ppm .pgm .pbm .pnm .jp2 .avif""".split())
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "MPO")
+MAX_PIXELS = 100_000_000  # 10,000 x 10,000: above, a few kilobytes can ask for gigabytes
+MIN_SIDE = 8
+
+# A file cut short must be reported, not shown with a grey lower half.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def find(sources: Iterable[str | Path]) -> list[Path]:
+    """List the image files in files and folders, folders searched to any depth.
+
+    Files named outright are always taken; in folders only image endings count, hidden
+    files and folders are passed over, and a link to a folder is not followed.
+
+    Args:
+        sources: paths of files or folders.
+
+    Returns:
+        Paths, sorted within each source, without repeats.
+
+    Raises:
+        DataError: a source does not exist or nothing was found.
+    """
+    found: dict[Path, None] = {}
+    for source in map(Path, sources):
+        if source.is_dir():
+            found.update(dict.fromkeys(sorted(walk(source))))
+        elif source.exists():
+            found[source] = None
+        else:
+            raise DataError(f"'{source}' does not exist; give an image or a folder of images")
+    if not found:
+        where = ", ".join(f"'{s}'" for s in sources)
+        raise DataError(f"no images in {where}; expected files ending in .png, .jpg, .webp, …")
+    return list(found)
+
+
+def walk(folder: Path) -> list[Path]:
+    """List the image files below a folder, unsorted; unreadable subfolders are errors."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"'{folder}' cannot be listed: {error.strerror}; check its rights") from None
+    found = []
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if not entry.is_symlink():
+                found += walk(entry)
+        elif entry.suffix.lower() in SUFFIXES:
+            found.append(entry)
+    return found
+
+
+def read(path: str | Path) -> np.ndarray:
+    """Decode an image file by its content, whatever its name ends in.
+
+    Rotation marks (EXIF) are applied; 16-bit and float greys are scaled to 8 bits;
+    CMYK and palettes are converted; transparency is laid on white; of several
+    frames the first is taken.
+
+    Args:
+        path: the file.
+
+    Returns:
+        uint8 `(height, width, 3)`, RGB, in [0, 255].
+
+    Raises:
+        ImageError: with the reason, fit for `skipped.csv`.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise ImageError("not a file (a folder, a broken link or gone)")
+        if path.stat().st_size == 0:
+            raise ImageError("the file is empty (0 bytes)")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; what matters raises
+            with Pillow.open(path, formats=FORMATS) as image:
+                return pixels(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"not an image: {guess(path)}") from None
+    except Pillow.DecompressionBombError:
+        raise ImageError(f"more than {MAX_PIXELS:,} pixels; make it smaller") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "truncated" in reason or "Truncated" in reason or isinstance(error, EOFError):
+            raise ImageError("the file is cut short (truncated); copy or download it again") from None
+        raise ImageError(f"damaged or unsupported: {reason}") from None
+    except MemoryError:
+        raise ImageError("too large for this machine's memory; make it smaller") from None
+
+
+def pixels(image: Pillow.Image) -> np.ndarray:
+    """Return an opened image as upright uint8 RGB `(height, width, 3)`."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"{width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return grey(np.asarray(image))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Pillow.new("RGBA", image.size, "white")
+        image = Pillow.alpha_composite(ground, image)
+    return np.array(image.convert("RGB"))
+
+
+def grey(values: np.ndarray) -> np.ndarray:
+    """Scale one channel of 16 or 32 bits to uint8 RGB.
+
+    16-bit files span [0, 65535]; floats within [0, 1] span that, other values their own range.
+
+    Example:
+        >>> grey(np.array([[0, 65535]], np.uint16))[0, :, 0].tolist()
+        [0, 255]
+    """
+    levels = values.astype(np.float64)
+    if not np.isfinite(levels).all():
+        raise ImageError("its pixels hold NaN or infinite values")
+    low, high = levels.min(), levels.max()
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255 and values.dtype.kind == "f":
+        low, high = 0.0, 255.0
+    elif low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    scaled = (levels - low) / max(high - low, 1e-12) * 255
+    return np.repeat(np.rint(scaled).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def guess(path: Path) -> str:
+    """Say in words what a file that is no image seems to be."""
+    head = path.read_bytes()[:64] if path.stat().st_size < 1 << 20 else open_head(path)
+    known = (
+        (b"<!DOCTYPE", "an HTML page"),
+        (b"<html", "an HTML page"),
+        (b"<svg", "an SVG drawing"),
+        (b"<?xml", "an XML file"),
+        (b"%PDF", "a PDF"),
+        (b"PK", "a zip archive"),
+        (b"\x89HDF", "an HDF5 file"),
+        (b"version https://git-lfs", "a Git LFS pointer; fetch the real file"),
+    )
+    for start, name in known:
+        if head.lower().startswith(start.lower()):
+            return f"it is {name}"
+    if head[4:8] == b"ftyp":
+        return "it is a video or HEIC file; convert it to PNG or JPEG"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        return "it is a text file"
+    return "its content is of no known image format, or its first bytes are damaged"
+
+
+def open_head(path: Path) -> bytes:
+    """Return the first 64 bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(64)

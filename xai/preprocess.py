@@ -1,0 +1,81 @@
+"""The only place where pixels are resized, reordered or scaled for a network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from xai.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What a network expects of its pixels; recorded on the model's card.
+
+    Args:
+        height, width: input size in pixels.
+        colour_order: "RGB" or "BGR".
+        low, high: what 0 and 255 become.
+
+    Example:
+        >>> Preprocessing(2, 2).prepare(np.zeros((4, 4, 3), np.uint8)).shape
+        (2, 2, 3)
+    """
+
+    height: int
+    width: int
+    colour_order: str = "RGB"
+    low: float = 0.0
+    high: float = 255.0
+
+    def __post_init__(self) -> None:
+        if self.colour_order not in ("RGB", "BGR"):
+            raise ModelError(f"colour order '{self.colour_order}' is not known; expected RGB or BGR")
+        if min(self.height, self.width) < 1 or self.high == self.low:
+            raise ModelError(f"impossible preprocessing: {asdict(self)}")
+
+    def fit(self, image: np.ndarray) -> np.ndarray:
+        """Resize an image to the network's size: areas averaged down, bilinear up.
+
+        Args:
+            image: uint8 `(h, w, 3)`, RGB.
+
+        Returns:
+            uint8 `(height, width, 3)`, RGB; the same array where the size fits.
+        """
+        h, w = image.shape[:2]
+        if (h, w) == (self.height, self.width):
+            return image
+        shrinks = h >= self.height and w >= self.width
+        return cv2.resize(
+            image,
+            (self.width, self.height),
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        )
+
+    def scale(self, images: np.ndarray) -> np.ndarray:
+        """Reorder and scale pixels.
+
+        Args:
+            images: `(..., height, width, 3)`, RGB, in [0, 255].
+
+        Returns:
+            float32, same shape, in [low, high], in the network's colour order.
+        """
+        values = images.astype(np.float32)
+        if self.colour_order == "BGR":
+            values = values[..., ::-1]
+        if (self.low, self.high) != (0.0, 255.0):
+            values = values * np.float32((self.high - self.low) / 255) + np.float32(self.low)
+        return values
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Return `scale(fit(image))`: float32 `(height, width, 3)` as the network wants it."""
+        return self.scale(self.fit(image))
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields for a card or `run.json`."""
+        return asdict(self)

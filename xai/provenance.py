@@ -1,0 +1,143 @@
+"""How a run was made: what anyone needs to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from xai.detector import Detector
+from xai.shard import Item
+from xai.version import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an audit was asked to do; stands in `run.json`.
+
+    Args:
+        layers, methods: as in `explain`.
+        seed: of the choice of images.
+        limit: images at most.
+        split: only images that were in this split when the model was trained; "all" takes every one.
+        masks: folder of label images, for the region table.
+        stretch: stretch maps over the image as other tools do.
+        command: the words of the command line.
+    """
+
+    layers: str = "auto"
+    methods: tuple[str, ...] = ("activation", "gradcam", "hirescam")
+    seed: int = 0
+    limit: int | None = None
+    split: str = "all"
+    masks: str | None = None
+    stretch: bool = False
+    command: tuple[str, ...] = ()
+
+
+def provenance(
+    detector: Detector,
+    items: Sequence[Item],
+    rows: list[dict[str, Any]],
+    skipped: dict[str, str],
+    request: Request,
+    layers: Sequence[str],
+    data_name: str,
+    started: float,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Return the content of `run.json`; paths are cut to their last part."""
+    classes = {label: sum(row["label"] == label for row in rows) for label in ("real", "fake")}
+    return {
+        "whyfake": VERSION,
+        "command": [shown(word) for word in request.command],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": seconds,
+        "options": {
+            "layers": request.layers,
+            "methods": list(request.methods),
+            "seed": request.seed,
+            "limit": request.limit,
+            "split": request.split,
+            "masks": shown(request.masks) if request.masks else None,
+            "stretch": request.stretch,
+        },
+        "model": {
+            "name": detector.name,
+            "file": Path(detector.path).name,
+            "sha256": detector.sha256,
+            "parameters": int(detector.model.count_params()),
+            "input": [*detector.size, 3],
+            "positive": detector.positive,
+            "threshold": detector.threshold,
+            "logit": detector.head.text,
+            "head": detector.head.kind,
+        },
+        "card": detector.card,
+        "preprocessing": detector.preprocessing.record(),
+        "layers": [
+            {
+                "name": layer.name,
+                "type": layer.kind,
+                "shape": list(layer.shape),
+                "stride": list(layer.placement.stride),
+                "offset": list(layer.placement.offset),
+                "receptive_field": list(layer.placement.receptive_field),
+            }
+            for layer in (detector.layers[name] for name in layers)
+        ],
+        "data": {
+            "name": data_name,
+            "images": len(rows),
+            "skipped": len(skipped),
+            "classes": {k: v for k, v in classes.items() if v},
+            "manifest_sha256": manifest_digest((item.label, item.sha256) for item in items),
+        },
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def shown(word: str) -> str:
+    """Return a word of the command line without the folders of this machine."""
+    return Path(word).name if os.sep in word else word
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide a result."""
+    found = {"whyfake": VERSION, "python": platform.python_version()}
+    for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "h5py"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what the run was computed on."""
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+    }
+
+
+def manifest_digest(entries: Iterable[tuple[str, str]]) -> str:
+    """Return a SHA-256 over (label, content hash) pairs; the same data gives the same digest anywhere."""
+    lines = sorted(f"{label} {content}" for label, content in entries)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

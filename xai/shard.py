@@ -1,0 +1,217 @@
+"""The unit of work of an audit: some images in, one HDF5 file out, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xai import overlay, store
+from xai.aggregate import Moments, members, outcome
+from xai.detector import Detector, score
+from xai.maps.placement import Placement
+from xai.regions.attention import attend_gathered
+from xai.regions.labels import Labels
+from xai.stream import batches
+
+THUMB = 512  # longest side of a thumbnail, pixels
+TEXT = h5py.string_dtype("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of an audit.
+
+    Args:
+        index: its row in the data set.
+        file: where it is.
+        path: relative to the data folder, as shown.
+        label: "real", "fake" or "".
+        sha256: of its bytes.
+        split: it was in when the model was trained on it, else "".
+    """
+
+    index: int
+    file: Path
+    path: str
+    label: str
+    sha256: str
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is computed for every image; part of a shard's identity."""
+
+    layers: tuple[str, ...]
+    methods: tuple[str, ...]
+    thumbs: bool
+    labels: Labels | None = None
+    stretch: bool = False
+
+
+def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
+    """Return a shard's name: a hash of what went in, so that changed input gives a new shard."""
+    parts = {
+        "model": detector.sha256,
+        "preprocessing": detector.preprocessing.record(),
+        "positive": detector.positive,
+        "threshold": detector.threshold,
+        "work": [work.layers, work.methods, work.thumbs, work.stretch],
+        "labels": None if work.labels is None else [str(work.labels.folder.resolve()), work.labels.names, work.labels.values],
+        "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
+        "format": 1,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, name: str, batch_size: int | None, progress: Any) -> Path:
+    """Map the images of one shard and write `shards/<name>.h5` and their thumbnails.
+
+    Args:
+        detector: the detector.
+        items: the images.
+        work: what to compute.
+        out: the run directory.
+        name: from `identity`.
+        batch_size: images a pass.
+        progress: has `update(n)`.
+    """
+    from xai.maps.onepass import compute
+
+    path = out / "shards" / f"{name}.h5"
+    placements = {layer: detector.layers[layer].placement for layer in work.layers}
+    with store.atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        for layer in work.layers:
+            for method in work.methods:
+                create(file, f"maps/{encode(layer)}/{method}", placements[layer])
+        rows: list[dict[str, Any]] = []
+        skipped: dict[str, str] = {}
+        regions: dict[tuple[str, str], list[Any]] = {(layer, method): [] for layer in work.layers for method in work.methods}
+        for batch in batches(detector, [item.file for item in items], batch_size):
+            skipped |= {items[index].path: reason for index, reason in batch.skipped.items()}
+            if batch.indices:
+                logits, maps = compute(detector, batch.inputs, work.layers, work.methods)
+                append_maps(file, maps)
+                for place, index in enumerate(batch.indices):
+                    item, image = items[index], batch.images[place]
+                    rows.append(record(detector, item, image, float(logits[place])))
+                    rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
+                    if work.thumbs:
+                        small = overlay.thumbnail(image, THUMB)
+                        store.write_bytes(out / "thumbs" / f"{item.index}.jpg", overlay.encode(small, quality=85))
+                    if work.labels is not None:
+                        masks = work.labels.read(item.path)
+                        measure_regions(regions, masks, maps, place, placements, len(work.labels.names))
+            progress.update(len(batch.indices) + len(batch.skipped))
+        file.attrs["rows"] = json.dumps(rows)
+        file.attrs["skipped"] = json.dumps(skipped)
+        if work.labels is not None:
+            for (layer, method), found in regions.items():
+                file[f"regions/{encode(layer)}/{method}"] = np.array(found, np.float64).reshape(len(rows), 2 * len(work.labels.names) + 1)
+        write_moments(file, rows, work)
+    return path
+
+
+def create(file: h5py.File, name: str, placement: Placement) -> h5py.Dataset:
+    """Create an empty, growing set of maps, one compressed chunk a map."""
+    h, w = placement.cells
+    data = file.create_dataset(
+        name, (0, h, w), np.float32, maxshape=(None, h, w), chunks=(1, h, w), compression="gzip", compression_opts=1, shuffle=True
+    )
+    placed(data, placement)
+    return data
+
+
+def placed(data: h5py.Dataset, placement: Placement) -> None:
+    """Write where the cells lie beside the maps."""
+    data.attrs["stride"], data.attrs["offset"] = placement.stride, placement.offset
+    data.attrs["input"] = placement.image
+
+
+def append_maps(file: h5py.File, maps: dict[tuple[str, str], np.ndarray]) -> None:
+    """Append a batch of maps `(n, h, w)` each."""
+    for (layer, method), values in maps.items():
+        data = file[f"maps/{encode(layer)}/{method}"]
+        data.resize(len(data) + len(values), 0)
+        data[-len(values) :] = values
+
+
+def record(detector: Detector, item: Item, image: np.ndarray, logit: float) -> dict[str, Any]:
+    """Return an image's row of `images.csv`."""
+    probability = float(score(np.array(logit)))
+    prediction = "fake" if probability >= detector.threshold else "real"
+    row = {key: value for key, value in asdict(item).items() if key not in ("file",)}
+    return row | {
+        "logit": logit,
+        "score": probability,
+        "prediction": prediction,
+        "outcome": outcome(item.label, prediction),
+        "width": image.shape[1],
+        "height": image.shape[0],
+    }
+
+
+def measure_regions(
+    regions: dict[tuple[str, str], list[Any]],
+    masks: np.ndarray | None,
+    maps: dict[tuple[str, str], np.ndarray],
+    place: int,
+    placements: dict[str, Placement],
+    count: int,
+) -> None:
+    """Append area `(R,)`, mass `(R,)` and peak of one image to every layer x method; NaN without masks."""
+    gathered: dict[str, np.ndarray] = {}
+    for (layer, method), found in regions.items():
+        if masks is None:
+            found.append(np.full(2 * count + 1, np.nan))
+            continue
+        if layer not in gathered:
+            gathered[layer] = placements[layer].gather(masks)
+        result = attend_gathered(maps[layer, method][place], gathered[layer], masks, placements[layer])
+        found.append(np.concatenate([result.area, result.mass, [result.peak]]))
+
+
+def write_moments(file: h5py.File, rows: list[dict[str, Any]], work: Work) -> None:
+    """Write count, empty, mean and squared deviations per group x layer x method."""
+    groups = members([row["label"] for row in rows], [row["outcome"] for row in rows]) if rows else {}
+    for layer in work.layers:
+        for method in work.methods:
+            maps = file[f"maps/{encode(layer)}/{method}"][:]
+            for group, chosen in groups.items():
+                moments = Moments.of(maps[chosen])
+                place = file.create_group(f"moments/{group}/{encode(layer)}/{method}")
+                place["mean"], place["squares"] = moments.mean, moments.squares
+                place.attrs["count"], place.attrs["empty"] = moments.count, moments.empty
+
+
+def read_moments(file: h5py.File, group: str, layer: str, method: str) -> Moments | None:
+    """Return one group's moments from a shard; None where the shard has no such image."""
+    place = file.get(f"moments/{group}/{encode(layer)}/{method}")
+    if place is None:
+        return None
+    return Moments(int(place.attrs["count"]), int(place.attrs["empty"]), place["mean"][:], place["squares"][:])
+
+
+def encode(layer: str) -> str:
+    """Return a layer's name as one HDF5 name: '/' would open a group."""
+    return layer.replace("/", "+")
+
+
+def whole(path: Path) -> bool:
+    """Say whether a shard is there and complete; a damaged one is removed."""
+    if not path.exists():
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            json.loads(file.attrs["rows"])
+            return "moments" in file or not json.loads(file.attrs["rows"])
+    except (OSError, KeyError, ValueError):
+        path.unlink()
+        return False
