@@ -116,7 +116,7 @@ def main() -> None:
 @click.option("--out", default="runs/demo", show_default=True, help="Folder for everything the demo makes.")
 @click.option("--size", default=512, show_default=True, type=click.IntRange(256), help="Side of the images in pixels.")
 @click.option("--count", default=600, show_default=True, type=click.IntRange(60), help="Portraits to draw.")
-@click.option("--epochs", default=8, show_default=True, type=click.IntRange(1), help="Training epochs at most.")
+@click.option("--epochs", default=6, show_default=True, type=click.IntRange(1), help="Training epochs at most.")
 @shared("seed", "quiet", "json")
 def demo(out: str, size: int, count: int, epochs: int, seed: int, quiet: bool, as_json: bool) -> None:
     """Draw portraits, train on them, audit the held-out ones."""
@@ -159,10 +159,11 @@ def portraits(folder: str, count: int, size: int, artefact: str, region: str | N
 @click.option("--patience", default=8, show_default=True, type=click.IntRange(1), help="Epochs without a better validation loss.")
 @click.option("--learning-rate", default=1e-4, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam.")
 @click.option("--test-share", default=0.15, show_default=True, type=click.FloatRange(0, 0.9), help="Of each class, set aside first.")
+@click.option("--average", default=1.5, show_default=True, type=click.FloatRange(0, 50), help="Average the weights over so many epochs; 0: not.")
 @click.option("--flip", is_flag=True, help="Mirror training images at random.")
 @shared("batch-size", "seed", "strict", "quiet", "json")
 def train(
-    name: str, data: str, out: str | None, size: int, epochs: int, patience: int, learning_rate: float, test_share: float, flip: bool,
+    name: str, data: str, out: str | None, size: int, epochs: int, patience: int, learning_rate: float, test_share: float, average: float, flip: bool,
     batch_size: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train network NAME on a folder DATA with real/ and fake/ in it."""
@@ -172,7 +173,15 @@ def train(
     from train.fit import Options, fit
 
     options = Options(
-        size=size, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience, seed=seed, test=test_share, flip=flip
+        size=size,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+        test=test_share,
+        flip=flip,
+        average=average,
     )
     folder = Path(out or Path("runs") / name)
     result = fit(name, data, folder, options, say=(lambda line: None) if quiet else say, quiet=quiet)
@@ -200,8 +209,8 @@ def train(
 )
 @shared("batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
 def evaluate(
-    model: str, data: str, out: str | None, split: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
-    **foreign: Any,
+    model: str, data: str, out: str | None, split: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool,
+    as_json: bool, **foreign: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL on a labelled folder DATA."""
     from train.evaluate import evaluate as measure_all
@@ -266,7 +275,7 @@ def explain(
     batch_size: int | None, limit: int | None, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
 ) -> None:  # fmt: skip
     """Write overlays, one per image x layer x method, for IMAGES (files or folders)."""
-    from xai.explain import write_overlays
+    from xai.explanation import write_overlays
 
     detector = open_detector(model, foreign)
     result = write_overlays(

@@ -24,11 +24,13 @@ class Drawn:
     Args:
         values: float32 `(height, width)`, in the map's own unit; 0 where there is no cell.
         lowest, highest: of the map's own cells, before drawing.
+        covered: the part of the canvas where there are cells, in (0, 1].
     """
 
     values: np.ndarray
     lowest: float
     highest: float
+    covered: float = 1.0
 
     @property
     def empty(self) -> bool:
@@ -168,7 +170,7 @@ def draw(cells: np.ndarray, placement: Placement, size: tuple[int, int]) -> Draw
     cover = coverage(placement, size)
     placed = placement.place(cells, size)
     values = np.divide(placed, cover, out=np.zeros_like(placed), where=cover > 0.2)
-    return Drawn(values, float(cells.min()), float(cells.max()))
+    return Drawn(values, float(cells.min()), float(cells.max()), float((cover > 0.2).mean()))
 
 
 @lru_cache(maxsize=64)

@@ -23,7 +23,7 @@ class Cell:
         empty: maps left out because they have no positive value.
         picture: grey PNG as a `data:` address; empty text when nothing was averaged.
         low, high: the ends of the colour scale, as text.
-        peak: `(left, top)` in per cent of the image, or None.
+        peak: `(left, top)` in per cent of the image; None where nothing is positive.
         words: the alternative text.
     """
 
@@ -70,7 +70,7 @@ def cell(entry: Mapping[str, Any], drawn: Mapping[Key, Drawn], signs: Mapping[st
     picture = charts.uri(charts.png(pixels), "image/png")
     ends = [words.real(end) for end in entry.get("peak") or ()]
     peak = None
-    if len(ends) == 2 and ends[0] is not None and ends[1] is not None:
+    if not mean.empty and len(ends) == 2 and ends[0] is not None and ends[1] is not None:
         peak = (round(100 * ends[1], 2), round(100 * ends[0], 2))
         title += f": highest {words.place(entry['peak'])}"
     return Cell(count, empty, picture, low, high, peak, title)

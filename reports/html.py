@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from reports import (
 )
 from reports.drawn import MapFile
 from reports.run import Run, read
+from xai import store
 
 HERE = Path(__file__).parent
 
@@ -45,14 +45,7 @@ def render(directory: str | Path) -> Path:
     """
     run = read(directory)
     content = page(gather(run)).encode("utf-8", "replace")
-    target = run.directory / "index.html"
-    part = run.directory / f".index.html.{os.getpid()}.part"
-    try:
-        part.write_bytes(content)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    return store.write_bytes(run.directory / "index.html", content)
 
 
 def gather(run: Run) -> dict[str, Any]:

@@ -98,6 +98,10 @@ def curves(run: Run) -> list[dict[str, Any]]:
     """
     card = run.record.get("card")
     history = card.get("history") if isinstance(card, Mapping) else None
+    if isinstance(history, list):  # a record per epoch
+        records = [epoch for epoch in history if isinstance(epoch, Mapping)]
+        names = dict.fromkeys(name for epoch in records for name in epoch if name != "epoch")
+        history = {name: [epoch.get(name) for epoch in records] for name in names}
     if not isinstance(history, Mapping):
         return []
     series = {str(name): clean(values) for name, values in history.items()}

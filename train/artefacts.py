@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from train.drawing import REGIONS, Image, Person, render
+from train.drawing import REGIONS, Image, Person
+from train.parts import render
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "eyes": ("left_eye", "right_eye"),
@@ -207,7 +208,7 @@ def plant(artefact: Artefact, person: Person, image: Image, labels: Image, rng: 
         artefact: what to paint.
         person: who is in the picture.
         image: int16 RGB (S, S, 3), not yet clipped.
-        labels: uint8 (S, S), as :func:`train.drawing.render` returns them.
+        labels: uint8 (S, S), as :func:`train.parts.render` returns them.
         rng: chooses what the artefact leaves open, such as the place of a droplet.
 
     Returns:

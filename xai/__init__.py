@@ -9,11 +9,18 @@ Example:
     result.save("out/")
 """
 
-from xai.detector import Detector, load, wrap
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from xai.errors import WhyfakeError
-from xai.explain import Explanation, explain, write_overlays
-from xai.images import find, read
 from xai.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from xai.detector import Detector, load, wrap
+    from xai.explanation import Explanation, explain, write_overlays
+    from xai.images import find, read
 
 __all__ = [
     "Detector",
@@ -27,3 +34,22 @@ __all__ = [
     "wrap",
     "write_overlays",
 ]
+
+# Imported when first used: `whyfake --help` must not wait for NumPy and OpenCV.
+HOMES = {
+    "Detector": "xai.detector",
+    "load": "xai.detector",
+    "wrap": "xai.detector",
+    "Explanation": "xai.explanation",
+    "explain": "xai.explanation",
+    "write_overlays": "xai.explanation",
+    "find": "xai.images",
+    "read": "xai.images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'xai' has no attribute '{name}'")
+    return getattr(import_module(HOMES[name]), name)

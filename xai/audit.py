@@ -98,7 +98,7 @@ def audit(
     maps = merge(shards, rows, work, placements, out)
     clock["merge"] = time.perf_counter()
     regions = region_rows(shards, rows, work)
-    summary = summarise(detector, rows, skipped, maps, regions)
+    summary = store.plain(summarise(detector, rows, skipped, maps, regions))
     write_images(out, rows, work)
     if labels is not None:
         store.write_table(out / "regions.csv", REGION_FIELDS, ([row[key] for key in REGION_FIELDS] for row in regions))

@@ -13,7 +13,7 @@ from PIL import ImageFile, ImageOps, UnidentifiedImageError
 from xai.errors import DataError, ImageError
 
 SUFFIXES = frozenset(""".png .jpg .jpeg .jpe .jfif .webp .bmp .dib .tif .tiff .gif .ppm .pgm .pbm .pnm .jp2 .avif""".split())
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "MPO")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 100_000_000  # 10,000 x 10,000: above, a few kilobytes can ask for gigabytes
 MIN_SIDE = 8
 

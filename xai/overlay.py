@@ -154,9 +154,12 @@ def encode(image: np.ndarray, ending: str = ".jpg", quality: int = 90) -> bytes:
         image: uint8 `(h, w, 3)`, RGB.
         ending: ".jpg" or ".png".
         quality: of JPEG, in [1, 100].
+
+    Raises:
+        ValueError: another ending.
     """
+    if ending not in (".jpg", ".png"):
+        raise ValueError(f"pictures are written as .jpg or .png, not '{ending}'")
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
-    done, data = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise ValueError(f"OpenCV cannot write {ending}")
+    _, data = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     return data.tobytes()

@@ -17,6 +17,7 @@ from reports.drawn import Drawn, MapFile
 from reports.run import Run, read
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
+SMALL = [("conv", 4, 128.0, 64.0, 128.0, 2)]
 
 
 def plain(text: str) -> str:
@@ -42,8 +43,8 @@ def test_focus_takes_the_layer_that_stands_out(make_run: Callable[..., Path]) ->
     means = {("fake", layer, "hirescam"): Drawn(flat, 1, 1) for layer in run.layers}
     means["fake", "conv2d_2", "hirescam"] = Drawn(peaked, 0, 0.1)
     assert context.focus(run, means).layer == "conv2d_2"
-    assert context.contrast(peaked) == pytest.approx(16.0)
-    assert context.contrast(-flat) == 0.0
+    assert context.contrast(Drawn(peaked, 0, 0.1)) == pytest.approx(16.0)
+    assert context.contrast(Drawn(-flat, -1, -1)) == 0.0
 
 
 def test_focus_avoids_layers_that_are_mostly_empty(make_run: Callable[..., Path], edit: Edit) -> None:
@@ -79,7 +80,10 @@ def test_the_runs_own_finding_comes_first(make_run: Callable[..., Path], edit: E
     path = make_run()
     edit(path / "summary.json", lambda summary: summary.update(finding=" It looks at the eyes. "))
     run = read(path)
-    assert context.verdict(run, spot_of(run)) == ["It looks at the eyes."]
+    first, second, third = context.verdict(run, spot_of(run))
+    assert first == "It looks at the eyes."
+    assert second.startswith("alexnet18 is right on")
+    assert third.startswith("For fakes, the mean HiResCAM map")
 
 
 def test_no_evidence_is_said(make_run: Callable[..., Path], edit: Edit) -> None:
@@ -93,7 +97,7 @@ def test_no_evidence_is_said(make_run: Callable[..., Path], edit: Edit) -> None:
     run = read(path)
     spot = spot_of(run)
     assert spot.layer == ""
-    assert "every map of every layer is empty" in context.verdict(run, spot)[1]
+    assert "no layer's mean map has a positive value" in context.verdict(run, spot)[1]
     tile = next(tile for tile in context.tiles(run, spot) if tile["name"] == "Empty maps")
     assert tile["value"] == "9 of 9"
 
@@ -109,7 +113,7 @@ def test_tiles(make_run: Callable[..., Path]) -> None:
 
 
 def test_without_labels(make_run: Callable[..., Path]) -> None:
-    run = read(make_run(labelled=False))
+    run = read(make_run(labelled=False, layers=SMALL))
     assert run.groups == ("all",)
     assert "no labels" in context.verdict(run, spot_of(run))[0]
     assert performance.table(run) is None
@@ -130,7 +134,7 @@ def test_confusion_shares_are_of_the_true_class(make_run: Callable[..., Path]) -
 
 
 def test_scores_are_counted_once(make_run: Callable[..., Path]) -> None:
-    scores = performance.scores(read(make_run(images=20)))
+    scores = performance.scores(read(make_run(images=20, layers=SMALL)))
     assert scores is not None
     assert sum(sum(entry["bars"]) for entry in scores["classes"]) == 20
     assert [entry["name"] for entry in scores["classes"]] == ["fake", "real"]
@@ -143,6 +147,9 @@ def test_curves(make_run: Callable[..., Path], edit: Edit) -> None:
     (curve,) = performance.curves(read(path))
     assert curve["lines"][0] == ("training", "0.0,0.0 160.0,60.0 320.0,120.0", "0")
     assert curve["lines"][1][2] == "0.5"
+    epochs = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.0}]
+    edit(path / "run.json", lambda record: record["card"].update(history=epochs))
+    assert performance.curves(read(path))[0]["lines"] == [("training", "0.0,0.0 320.0,120.0", "0")]
     edit(path / "run.json", lambda record: record.update(card=None))
     assert performance.curves(read(path)) == []
 
@@ -185,7 +192,7 @@ def test_a_mean_of_nothing_has_no_picture(make_run: Callable[..., Path]) -> None
 
 
 def test_the_choice_shows_every_outcome(make_run: Callable[..., Path]) -> None:
-    run = read(make_run(images=30, layers=[("conv", 4, 128.0, 64.0, 128.0, 2)]))
+    run = read(make_run(images=30, layers=SMALL))
     choice = gallery.choose(run, most=12)
     shown = Counter(run.images[row]["outcome"] for row in choice.rows)
     assert shown == {"TP": 3, "TN": 3, "FN": 3, "FP": 3}
@@ -263,3 +270,12 @@ def test_how_it_was_made(make_run: Callable[..., Path]) -> None:
     assert rows["Model"]["sha256"] == "ab" * 32
     assert rows["Model card"] == {"classes": "real, fake", "note": "drawn for tests"}
     assert making.layers(run)[2] == ("conv2d_4", "Conv2D", "10 × 10 × 128", "32", "112", "220")
+
+
+def test_a_mean_map_below_zero_has_no_peak() -> None:
+    entry = {"group": "fake", "layer": "conv", "method": "gradcam", "count": 2, "empty": 0, "peak": [0.5, 0.5]}
+    key = ("fake", "conv", "gradcam")
+    below = Drawn(np.full((2, 2), -1.0, np.float32), -1.0, -1.0)
+    found = filmstrip.cell(entry, {key: below}, {"gradcam": True})
+    assert found.peak is None
+    assert (found.low, found.high) == ("−1", "1")

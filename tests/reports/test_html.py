@@ -18,6 +18,7 @@ import reports
 from xai.errors import RunError
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
+SMALL = [("conv", 4, 128.0, 64.0, 128.0, 2)]
 HOSTILE = '"><img src=x onerror=alert(1)>.png'
 HOSTILE_LAYER = "conv</script><script>alert(2)<!--"
 
@@ -70,7 +71,7 @@ def test_the_page_has_every_part(make_run: Callable[..., Path]) -> None:
     for part in ("1 of the 6 images was in the training set", "no evidence: all 3 maps are empty"):
         assert part in text
     assert len(json.loads(page.json)["images"]) == 6
-    assert not list(path.glob("*.part")) + list(path.glob(".*.part"))
+    assert not list(path.glob(".*"))
 
 
 def test_the_same_files_give_the_same_bytes(make_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_no_missing_number_is_shown_raw(make_run: Callable[..., Path], edit: Edi
 
 
 def test_without_labels_thumbnails_or_channels(make_run: Callable[..., Path]) -> None:
-    path = make_run(labelled=False)
+    path = make_run(labelled=False, layers=SMALL)
     shutil.rmtree(path / "thumbs")
     shutil.rmtree(path / "channels")
     (path / "skipped.csv").unlink()
@@ -143,7 +144,7 @@ def test_without_labels_thumbnails_or_channels(make_run: Callable[..., Path]) ->
 
 
 def test_pictures_of_any_shape(make_run: Callable[..., Path]) -> None:
-    path = make_run(images=2)
+    path = make_run(images=2, layers=SMALL)
     Image.fromarray(np.zeros((40, 20), np.uint8)).save(path / "thumbs" / "0.jpg")
     assert 'style="aspect-ratio:20/40"' in rendered(path)
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from train.artefacts import checkerboard, plant
-from train.drawing import render
+from train.parts import render
+from train.persons import person
 from train.portraits import (
     ARTEFACTS,
     ATTRIBUTES,
@@ -22,7 +23,6 @@ from train.portraits import (
     REGIONS,
     Artefact,
     Portrait,
-    _person,
     draw,
     write,
 )
@@ -49,7 +49,7 @@ def column(mask: np.ndarray) -> float:
 
 def test_checkerboard_on_a_flat_patch() -> None:
     flat = np.full((4, 6, 3), 100, np.int16)
-    painted = checkerboard(Artefact.of("checkerboard", strength=40), _person(0, ()), flat, np.ones((4, 6), bool), np.random.default_rng(0))
+    painted = checkerboard(Artefact.of("checkerboard", strength=40), person(0, ()), flat, np.ones((4, 6), bool), np.random.default_rng(0))
     expected = [
         [140, 140, 60, 60, 140, 140],
         [140, 140, 60, 60, 140, 140],
@@ -64,7 +64,7 @@ def test_planting_touches_only_the_region() -> None:
     image = np.full((4, 4, 3), 100, np.int16)
     labels = np.zeros((4, 4), np.uint8)
     labels[1, 2] = REGIONS.index("left_eye")
-    altered, mask = plant(DEFAULT, _person(0, ()), image, labels, np.random.default_rng(0))
+    altered, mask = plant(DEFAULT, person(0, ()), image, labels, np.random.default_rng(0))
     assert np.argwhere(mask).tolist() == [[1, 2]]
     assert altered[1, 2].tolist() == [60, 60, 60]
     assert (altered[~mask] == 100).all() and (image == 100).all()
@@ -173,18 +173,18 @@ def test_nobody_can_tell_the_classes_apart_outside_the_artefact() -> None:
 
 
 def test_attributes_are_asked_of_both_classes() -> None:
-    rates = [np.mean([bool(_person(seed, ()).glasses) for seed in range(low, low + 400)]) for low in (0, 5000)]
+    rates = [np.mean([bool(person(seed, ()).glasses) for seed in range(low, low + 400)]) for low in (0, 5000)]
     assert abs(rates[0] - rates[1]) < 0.1 and 0.15 < rates[0] < 0.35
     for seed in range(20):
-        assert _person(seed, ("glasses",)).glasses and _person(seed, ("teeth",)).mouth[2] > 0
+        assert person(seed, ("glasses",)).glasses and person(seed, ("teeth",)).mouth[2] > 0
         # Asking for one thing changes nothing else about the person.
-        assert _person(seed, ("glasses",)).hair == _person(seed, ()).hair
-        assert _person(seed, ("glasses",)).walls == _person(seed, ()).walls
+        assert person(seed, ("glasses",)).hair == person(seed, ()).hair
+        assert person(seed, ("glasses",)).walls == person(seed, ()).walls
 
 
 def test_render_has_no_noise() -> None:
-    image, labels = render(_person(1, ()), 64)
-    assert (image == render(_person(1, ()), 64)[0]).all()
+    image, labels = render(person(1, ()), 64)
+    assert (image == render(person(1, ()), 64)[0]).all()
     assert (labels == drawn(1, 64).labels).all()
 
 

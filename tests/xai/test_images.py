@@ -24,8 +24,11 @@ def saved(folder: Path, name: str, image: Image.Image, **options) -> Path:
 
 @pytest.mark.parametrize(
     ("mode", "ending"),
-    [("RGB", "png"), ("RGB", "bmp"), ("RGB", "webp"), ("L", "png"), ("1", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("CMYK", "tiff"), ("YCbCr", "tiff"), ("LAB", "tiff"), ("P", "gif"), ("F", "tiff"), ("I;16", "png"), ("I", "tiff")],
-)  # fmt: skip
+    [
+        pair.split(".")
+        for pair in "RGB.png RGB.bmp RGB.webp L.png 1.png P.png RGBA.png LA.png CMYK.tiff YCbCr.tiff LAB.tiff P.gif F.tiff I;16.png I.tiff".split()
+    ],
+)
 def test_every_mode_becomes_upright_rgb(tmp_path, mode, ending):
     image = Image.fromarray(RAMP)
     if mode == "I;16":

@@ -165,10 +165,14 @@ DETECTORS: dict = {}
 
 
 def build_small():
-    return keras.Sequential(
-        [keras.Input((24, 24, 3)), layers.Conv2D(4, 3, 2, activation="relu", name="c0"), layers.Conv2D(4, 3, activation="relu", name="c1"),
-         layers.MaxPooling2D(2, name="pool"), layers.Conv2D(3, 2, activation="relu", name="c2"), layers.Flatten(), layers.Dense(1, activation="sigmoid")]
-    )  # fmt: skip
+    body = [
+        layers.Conv2D(4, 3, 2, activation="relu", name="c0"),
+        layers.Conv2D(4, 3, activation="relu", name="c1"),
+        layers.MaxPooling2D(2, name="pool"),
+        layers.Conv2D(3, 2, activation="relu", name="c2"),
+        layers.Flatten(),
+    ]
+    return keras.Sequential([keras.Input((24, 24, 3)), *body, layers.Dense(1, activation="sigmoid")])
 
 
 def test_batch_equals_singles(small, images):

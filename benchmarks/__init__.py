@@ -1,0 +1,1 @@
+"""The measured promises: ratios, side by side in one run, on the same work."""

@@ -1,0 +1,176 @@
+"""The command line: fast help, one line per error, every command documented."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_help_is_fast_because_nothing_heavy_is_imported(python):
+    """The time itself (0.05 s on two cores) is no test; what would make it slow is."""
+    code = """
+import sys, cli
+try:
+    cli.main(["--help"], prog_name="whyfake")
+except SystemExit:
+    pass
+sys.stderr.write(" ".join(sorted({"tensorflow", "keras", "numpy", "cv2", "matplotlib", "h5py", "scipy", "jinja2"} & set(sys.modules))))
+"""
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr == ""
+    assert "audit" in done.stdout
+
+
+@pytest.mark.parametrize("command", list(cli.main.commands))
+def test_every_command_has_help_and_stands_in_the_reference(whyfake, command):
+    result = whyfake(command, "--help")
+    assert result.exit_code == 0
+    reference = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## whyfake {command}\n(.*?)(?=^## |\Z)", reference, re.M | re.S)
+    assert section, f"docs/cli.md has no section 'whyfake {command}'"
+    for option in re.findall(r"--[a-z-]+", result.output):
+        assert option in section[1] or option in ("--help",), f"{option} is not in the reference of {command}"
+
+
+def test_layers(whyfake, trained):
+    result = whyfake("layers", trained.model)
+    assert result.exit_code == 0
+    assert re.search(r"conv2d_4 +Conv2D +2 x 2 x 128 +32 32 +112 112", result.output)
+    assert "default method: hirescam" in result.output
+    content = json.loads(whyfake("layers", trained.model, "--json").stdout)
+    assert content["head"] == "flatten" and content["layers"][1]["name"] == "conv2d"
+
+
+def test_evaluate_json_is_alone_on_standard_output(whyfake, trained, portraits):
+    result = whyfake("evaluate", trained.model, portraits, "--split", "test", "--json")
+    assert json.loads(result.stdout)["count"] == 6
+
+
+def bad_folder(tmp_path):
+    """The folder of the issue: broken, mislabelled and odd images beside each other."""
+    place = tmp_path / "odd"
+    place.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280, 3), np.uint8)
+    image = Image.fromarray(noise)
+    image.save(place / "cut.jpg")
+    (place / "cut.jpg").write_bytes((place / "cut.jpg").read_bytes()[:5000])
+    (place / "text.png").write_text("I am no image")
+    image.convert("L").save(place / "grey.png")
+    image.convert("CMYK").save(place / "cmyk.jpg")
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(place / "deep.png")
+    image.convert("P").save(place / "palette.png")
+    image.convert("RGBA").save(place / "alpha.png")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    image.save(place / "rotated.jpg", exif=exif)
+    return place
+
+
+def test_explain_goes_through_a_folder_of_odd_files(whyfake, trained, tmp_path):
+    result = whyfake("explain", trained.model, bad_folder(tmp_path), "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "30 overlays of 6 images" in result.output and "skipped 2 unreadable files: see" in result.output
+    skipped = (tmp_path / "out" / "skipped.csv").read_text()
+    assert "cut short (truncated)" in skipped and "it is a text file" in skipped
+    with Image.open(next((tmp_path / "out").glob("rotated.jpg__conv2d__*"))) as picture:
+        assert picture.size == (300, 280)  # turned upright: the file itself is 280 wide and 300 high
+
+
+def test_strict_makes_a_skipped_file_a_failure(whyfake, trained, tmp_path):
+    result = whyfake("explain", trained.model, bad_folder(tmp_path), "--out", tmp_path / "out", "--strict")
+    assert result.exit_code == 1 and "Error: --strict: 2 unreadable, the first is" in result.output
+
+
+def test_audit_and_report_again(whyfake, trained, portraits, tmp_path):
+    result = whyfake("audit", trained.model, portraits, "--out", tmp_path / "run", "--limit", 8, "--layers", "conv2d_3", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    page = Path(content["report"])
+    first = page.read_bytes()
+    assert content["images"]["read"] == 8 and b"<!doctype html>" in first[:30].lower()
+    assert whyfake("report", tmp_path / "run").exit_code == 0
+    assert page.read_bytes() == first
+
+
+def test_portraits_command(whyfake, tmp_path):
+    result = whyfake("portraits", tmp_path / "p", "--count", 4, "--size", 64, "--artefact", "droplet")
+    assert result.exit_code == 0 and len(list((tmp_path / "p" / "fake").iterdir())) == 2
+    again = whyfake("portraits", tmp_path / "p", "--count", 4, "--size", 64)
+    assert again.exit_code == 1 and again.output.startswith("Error: ") and again.output.count("\n") == 1
+
+
+@pytest.fixture
+def places(tmp_path, trained, portraits):
+    """Names for the table of mistakes below."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one" / "real").mkdir(parents=True)
+    Image.new("RGB", (300, 300)).save(tmp_path / "one" / "real" / "a.png")
+    (tmp_path / "broken.keras").write_text("no model")
+    return {
+        "M": trained.model,
+        "D": portraits,
+        "E": tmp_path / "empty",
+        "O": tmp_path / "one",
+        "B": tmp_path / "broken.keras",
+        "T": tmp_path / "out",
+        "G": tmp_path / "gone",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("explain M D --out T --layers conv9", 1, "layer 'conv9' is not in the model; expected"),
+        ("explain M D --out T --layers flatten", 1, "layer 'flatten' cannot be mapped: 'flatten' (Flatten) mixes all places"),
+        ("explain M D --out T --method lime", 1, "method 'lime' is not known; expected activation, gradcam, hirescam"),
+        ("explain G D --out T", 1, "does not exist; give a .keras or .h5 file"),
+        ("explain B D --out T", 1, "damaged or no Keras model"),
+        ("explain M E --out T", 1, "no images in"),
+        ("explain M G --out T", 1, "does not exist; give an image or a folder"),
+        ("explain M --out T", 2, "Missing argument 'IMAGES...'"),
+        ("explain M D", 2, "Missing option '--out'"),
+        ("audit M E --out T", 1, "no images in"),
+        ("audit M O --out T", 1, "has 'real/' but no 'fake/'"),
+        ("audit M D --out T --masks G", 1, "is no folder; expected label images"),
+        ("audit G D --out T", 1, "does not exist"),
+        ("train alexnet18 E --out T --size 256", 1, "holds no classes"),
+        ("train alexnet18 O --out T --size 256", 1, "has 'real/' but no 'fake/'; a detector needs both"),
+        ("train alexnet18 D --out T --size 100", 1, "at least 256 pixels a side"),
+        ("train resnet99 D --out T --size 256", 1, "network 'resnet99' is not known"),
+        ("train alexnet18 D --out B --size 256", 1, "cannot be written"),
+        ("evaluate M O", 1, "has 'real/' but no 'fake/'"),
+        ("evaluate M G", 1, "does not exist"),
+        ("report E", 1, "summary.json"),
+        ("portraits T --artefact unicorn", 1, "unicorn"),
+        ("layers M --positive maybe", 2, "Invalid value for '--positive'"),
+        ("nonsense", 2, "No such command 'nonsense'"),
+    ],
+)
+def test_mistakes_give_one_line_and_a_status(whyfake, places, words, status, message):
+    result = whyfake(*[places.get(word, word) for word in words.split()])
+    assert result.exit_code == status, result.output
+    assert message in result.output.replace("\n", " ")
+    assert "Traceback" not in result.output
+    if status == 1:
+        assert result.output.startswith("Error: ") or result.output.count("\n") <= 3
+        assert isinstance(result.exception, SystemExit)
+
+
+def test_demo_on_few_portraits(whyfake, tmp_path):
+    """The whole path at its smallest: what it learns is not the point here (the slow test and the note measure that)."""
+    result = whyfake("demo", "--out", tmp_path, "--size", 256, "--count", 60, "--epochs", 1, "--quiet")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.strip().splitlines()
+    assert lines[0].startswith("Accuracy on 12 held-out portraits: ")
+    assert "planted on the eyes (1." in lines[2] and "convolutions" in lines[2]
+    assert lines[3] == f"report: {tmp_path / 'audit' / 'index.html'}" and (tmp_path / "audit" / "index.html").stat().st_size > 50_000
+    again = whyfake("demo", "--out", tmp_path, "--size", 512, "--count", 60, "--quiet")
+    assert again.exit_code == 1 and "holds other portraits (60 of 256, seed 0); give another --out" in again.output

@@ -1,0 +1,138 @@
+"""Layouts, splits and limits: seeded, stratified, copies never apart."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from train import datasets
+from train.datasets import Manifest, Row, hashed, limited, scan, split
+from xai.errors import DataError
+
+
+def folder(root, counts):
+    """Write tiny images, each with its own pixels, under `real/`, `fake/` or deeper."""
+    number = 0
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            number += 1
+            Image.new("RGB", (8, 8), (number % 256, number // 256, 7)).save(root / name / f"{index:03}.png")
+    return root
+
+
+def rows(reals, fakes):
+    named = [Row(f"{label}/{i}.png", label, "", f"{label}{i}") for label, n in (("real", reals), ("fake", fakes)) for i in range(n)]
+    return Manifest(None, tuple(named))
+
+
+def test_class_folders_in_any_case_and_other_folders_left_alone(tmp_path):
+    manifest = scan(folder(tmp_path, {"Real": 3, "FAKE/deep": 2, "masks/real": 4}))
+    assert manifest.counts() == {"real": 3, "fake": 2}
+    assert manifest.rows[0].path == "FAKE/deep/000.png"
+
+
+def test_split_folders(tmp_path):
+    manifest = scan(folder(tmp_path, {"train/real": 4, "train/fake": 4, "val/real": 2, "val/fake": 2, "Test/real": 1, "Test/fake": 1}))
+    assert manifest.counts("split") == {"valid": 4, "train": 8, "test": 2}
+    assert split(manifest, seed=0) == manifest
+
+
+def test_train_folder_without_valid_gives_some_up(tmp_path):
+    manifest = split(hashed(scan(folder(tmp_path, {"train/real": 10, "train/fake": 10, "test/real": 2, "test/fake": 2}))), seed=0)
+    assert manifest.counts("split") == {"valid": 4, "train": 16, "test": 4}
+    assert all(row.split == "test" for row in manifest.rows if row.path.startswith("test/"))
+
+
+@given(st.integers(8, 60), st.integers(8, 60), st.integers(0, 5))
+def test_split_is_seeded_stratified_and_complete(reals, fakes, seed):
+    manifest = split(rows(reals, fakes), seed=seed)
+    assert manifest == split(rows(reals, fakes), seed=seed)
+    for label, count in (("real", reals), ("fake", fakes)):
+        part = Manifest(None, tuple(row for row in manifest.rows if row.label == label)).counts("split")
+        tests = round(count * 0.15)
+        assert part.get("test", 0) == tests
+        assert part["valid"] == max(1, round((count - tests) * 0.2))
+        assert sum(part.values()) == count
+
+
+def test_another_seed_another_split():
+    assert split(rows(40, 40), seed=0) != split(rows(40, 40), seed=1)
+
+
+def test_copies_stay_on_one_side():
+    manifest = Manifest(None, tuple(Row(f"{label}/{i}.png", label, "", f"{label}{i // 4}") for label in ("real", "fake") for i in range(80)))
+    sides = {}
+    for row in split(manifest, seed=0).rows:
+        sides.setdefault(row.sha256, set()).add(row.split)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+def test_hashes_are_of_the_content(tmp_path):
+    root = folder(tmp_path, {"real": 1, "fake": 1})
+    (root / "real" / "copy.png").write_bytes((root / "real" / "000.png").read_bytes())
+    by_path = {row.path: row.sha256 for row in hashed(scan(root)).rows}
+    assert by_path["real/000.png"] == by_path["real/copy.png"] != by_path["fake/000.png"]
+
+
+def test_digest_does_not_depend_on_names_or_order():
+    a = Manifest(None, (Row("a", "real", "", "1"), Row("b", "fake", "", "2")))
+    b = Manifest(None, (Row("x", "fake", "test", "2"), Row("y", "real", "", "1")))
+    assert a.digest() == b.digest() != rows(1, 1).digest()
+
+
+@given(st.integers(1, 100), st.integers(0, 3))
+def test_limit_keeps_the_shares(limit, seed):
+    chosen = limited(rows(60, 24), limit, seed)
+    assert len(chosen.rows) == min(limit, 84)
+    assert abs(chosen.counts().get("fake", 0) - len(chosen.rows) * 24 / 84) < 1
+    assert chosen == limited(rows(60, 24), limit, seed)
+
+
+def test_manifest_is_written_as_csv(tmp_path):
+    path = rows(1, 1).write(tmp_path / "m.csv")
+    assert path.read_text().splitlines() == ["path,label,split,sha256", "real/0.png,real,,real0", "fake/0.png,fake,,fake0"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({}, r"holds no classes: expected folders real/ and fake/ .*; found: no folders"),
+        ({"cats": 2}, "found: cats"),
+        ({"real": 2}, "has 'real/' but no 'fake/'; a detector needs both classes"),
+        ({"real": 2, "fake": 0}, "fake' holds no images"),
+        ({"train/real": 2}, "has 'real/' but no 'fake/'"),
+    ],
+)
+def test_layout_errors(tmp_path, counts, message):
+    with pytest.raises(DataError, match=message):
+        scan(folder(tmp_path, counts))
+
+
+def test_other_errors(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        scan(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is a file; give its folder"):
+        scan(tmp_path / "file")
+    with pytest.raises(DataError, match="only 2 different 'real' images; at least 3"):
+        split(rows(2, 8), seed=0, test=0.4)
+
+
+def test_unlabelled(tmp_path):
+    manifest = scan(folder(tmp_path, {"any": 2}), labelled=False)
+    assert [(row.path, row.label) for row in manifest.rows] == [("any/000.png", ""), ("any/001.png", "")]
+
+
+def test_shares_add_up():
+    assert datasets.shares({("a", ""): 1, ("b", ""): 1, ("c", ""): 1}, 2) == {("a", ""): 1, ("b", ""): 1, ("c", ""): 0}
+    assert json.dumps(list(datasets.shares({("a", ""): 7}, 3).values())) == "[3]"
+
+
+def test_real_folders(real_faces):
+    assert scan(real_faces / "faces1024_watermarked").counts() == {"real": 60, "fake": 24}
+    assert scan(real_faces / "faces256").counts() == {"real": 800, "fake": 800}
+    assert np.all([row.split == "" for row in scan(real_faces / "faces256").rows])

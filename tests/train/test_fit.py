@@ -1,0 +1,175 @@
+"""What training leaves: a model that loads, a card that says how, and the same pixels as explaining."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train.datasets import Manifest, Row, hashed, scan
+from train.evaluate import evaluate
+from train.fit import Options, fit
+from train.pipeline import feed
+from xai import load
+from xai.errors import DataError, WhyfakeError
+from xai.images import read
+from xai.preprocess import Preprocessing
+
+
+def test_everything_is_written(trained):
+    names = {path.name for path in trained.folder.iterdir()}
+    assert names >= {"model.keras", "model.weights.h5", "detector.json", "manifest.csv", "history.csv", "curves.png"}
+    assert names >= {"metrics.json", "predictions.csv", "confusion.png", "roc.png", "skipped.csv"}
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_card(trained):
+    card = json.loads((trained.folder / "detector.json").read_text())
+    assert card["input"] == [256, 256, 3] and card["positive"] == "fake" and card["colour_order"] == "RGB" and card["range"] == [0, 255]
+    assert card["parameters"] == 675_889 and card["seed"] == 3 and card["threshold"] == 0.5
+    assert card["classes"] == {"train": {"real": 14, "fake": 14}, "test": {"real": 3, "fake": 3}, "valid": {"real": 3, "fake": 3}}
+    assert len(card["manifest_sha256"]) == len(card["model_sha256"]) == 64
+    assert set(card["metrics"]) == {"valid", "test"} and card["versions"]["keras"]
+    assert [row["epoch"] for row in card["history"]] == [1, 2]
+
+
+def test_history_and_lines(trained):
+    with (trained.folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[0]["val_loss"]) > 0
+    assert trained.lines[0].startswith("epoch   1  loss ")
+
+
+def test_best_weights_are_kept(trained):
+    """The saved model has the validation loss of the best epoch, not of the last."""
+    detector = load(trained.model)
+    manifest = trained_manifest(trained)
+    logits = detector.logits(np.stack([detector.preprocessing.prepare(read(manifest.root / row.path)) for row in manifest.rows]))
+    truth = np.array([row.label == "fake" for row in manifest.rows])
+    loss = np.mean(np.logaddexp(0, np.where(truth, -logits, logits)))
+    best = min(row["val_loss"] for row in trained.result.card["history"])
+    assert loss == pytest.approx(best, rel=1e-3)
+
+
+def trained_manifest(trained):
+    """Return the validation rows as the manifest beside the model has them."""
+    with (trained.folder / "manifest.csv").open() as file:
+        rows = tuple(Row(**row) for row in csv.DictReader(file) if row["split"] == "valid")
+    return Manifest(ROOT[0], rows)
+
+
+ROOT: list = []
+
+
+@pytest.fixture(autouse=True)
+def root(portraits):
+    ROOT[:] = [portraits]
+
+
+def test_weights_file_fits_the_network(trained):
+    from models import build
+
+    model = build("alexnet18", 256)
+    model.load_weights(trained.folder / "model.weights.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), load(trained.model).model.get_weights(), strict=True))
+
+
+def test_same_seed_same_split_other_seed_other_split(trained, portraits):
+    from train.datasets import split
+
+    manifest = hashed(scan(portraits))
+    assert split(manifest, seed=3).select("test").rows == tuple(row for row in split(manifest, seed=3).rows if row.split == "test")
+    with (trained.folder / "manifest.csv").open() as file:
+        written = {row["path"]: row["split"] for row in csv.DictReader(file)}
+    assert written == {row.path: row.split for row in split(manifest, seed=3).rows}
+
+
+def test_training_sees_the_pixels_that_explaining_sees(portraits):
+    """No skew: one batch of the input pipeline against the explain path, also where images are resized."""
+    manifest = scan(portraits)
+    small = Manifest(manifest.root, manifest.rows[:6])
+    for size in (256, 200):
+        preprocessing = Preprocessing(size, size)
+        images, labels = next(iter(feed(small, preprocessing, 6).dataset))
+        direct = np.stack([preprocessing.prepare(read(small.root / row.path)) for row in small.rows])
+        assert np.array_equal(images.numpy(), direct)
+        assert labels.numpy().tolist() == [float(row.label == "fake") for row in small.rows]
+
+
+def test_shuffle_is_seeded_and_new_every_epoch(portraits):
+    manifest = scan(portraits)
+
+    def order(seed):
+        data = feed(manifest, Preprocessing(16, 16), 40, shuffle=seed).dataset
+        return [next(iter(data))[0].numpy().sum((1, 2, 3)).tolist() for _ in range(2)]
+
+    first, again, other = order(1), order(1), order(2)
+    assert first == again and first != other
+    assert sorted(first[0]) == sorted(other[0])
+
+
+def test_flip_mirrors_some(portraits):
+    manifest = scan(portraits)
+    plain = next(iter(feed(manifest, Preprocessing(16, 16), 40).dataset))[0].numpy()
+    flipped = next(iter(feed(manifest, Preprocessing(16, 16), 40, flip=True).dataset))[0].numpy()
+    same = [np.array_equal(a, b) for a, b in zip(plain, flipped, strict=True)]
+    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(plain, flipped, strict=True)]
+    assert all(a or b for a, b in zip(same, mirrored, strict=True)) and 5 < sum(same) < 35
+
+
+def test_unreadable_images_are_left_out_and_listed(portraits, tmp_path):
+    root = copy(portraits, tmp_path, 8)
+    (root / "fake" / "bad.png").write_text("no image")
+    result = fit("alexnet18", root, tmp_path / "out", Options(size=256, epochs=1, test=0.2))
+    assert list(result.skipped) == ["fake/bad.png"] and "text file" in result.skipped["fake/bad.png"]
+
+
+def copy(portraits, tmp_path, count):
+    """Copy a few portraits of each class."""
+    root = tmp_path / "data"
+    for label in ("real", "fake"):
+        (root / label).mkdir(parents=True)
+        for path in sorted((portraits / label).iterdir())[:count]:
+            (root / label / path.name).write_bytes(path.read_bytes())
+    return root
+
+
+def test_evaluate(trained, portraits, tmp_path):
+    metrics, skipped = evaluate(load(trained.model), portraits, out=tmp_path, split="test")
+    assert metrics == trained.result.card["metrics"]["test"] and not skipped
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "predictions.csv", "confusion.png", "roc.png", "skipped.csv"}
+
+
+def test_errors(trained, portraits, tmp_path):
+    with pytest.raises(WhyfakeError, match="at least 256 pixels a side; got 128"):
+        fit("alexnet18", portraits, tmp_path, Options(size=128))
+    with pytest.raises(WhyfakeError, match="'nope' is not known; expected one of"):
+        fit("nope", portraits, tmp_path, Options(size=256))
+    with pytest.raises(DataError, match="does not exist"):
+        fit("alexnet18", tmp_path / "gone", tmp_path, Options(size=256))
+    root = tmp_path / "bad"
+    for label in ("real", "fake"):
+        (root / label).mkdir(parents=True)
+        for index in range(6):
+            (root / label / f"{index}.png").write_text(f"{label}{index}")
+    with pytest.raises(DataError, match=r"none of 8 images of a split of .* could be read; .*text file"):
+        fit("alexnet18", root, tmp_path / "out", Options(size=256, epochs=1))
+    with pytest.raises(DataError, match="could be read"):
+        evaluate(load(trained.model), root)
+
+
+@pytest.mark.slow
+def test_learns_a_planted_checkerboard(tmp_path):
+    """400 portraits, a few epochs: the held-out accuracy is at least 0.95."""
+    from train.portraits import write
+
+    write(tmp_path / "data", 400, 512, seed=0)
+    result = fit("alexnet18", tmp_path / "data", tmp_path / "out", Options(size=512, epochs=6, patience=2, learning_rate=3e-4, average=0, test=0.2))
+    assert result.card["metrics"]["test"]["accuracy"] >= 0.95
+
+
+def test_pictures_are_pictures(trained):
+    for name in ("curves.png", "confusion.png", "roc.png"):
+        with Image.open(trained.folder / name) as picture:
+            assert min(picture.size) > 300

@@ -1,0 +1,181 @@
+"""The run directory: its files agree with each other and with a direct computation; a stopped run goes on."""
+
+import csv
+import json
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from train.audit import audit_folder
+from xai import audit as auditing
+from xai import load, shard
+from xai.aggregate import Moments
+from xai.errors import DataError, LayerError
+from xai.maps.onepass import compute
+from xai.provenance import Request
+
+
+def table(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files(run):
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {"summary.json", "run.json", "images.csv", "regions.csv", "skipped.csv", "maps.h5", "thumbs", "channels", "shards"}
+    assert len(list((run.folder / "thumbs").iterdir())) == 40
+    assert not list(run.folder.rglob(".*"))
+
+
+def test_maps_equal_a_direct_computation(run, trained, portraits):
+    detector = load(trained.model)
+    with h5py.File(run.folder / "maps.h5") as file:
+        for index in (0, 7, 39):
+            path = portraits / file["images/path"][index].decode()
+            image = detector.preprocessing.prepare(np.asarray(Image.open(path).convert("RGB")))
+            logits, maps = compute(detector, image[None], ["conv2d_2"], ["hirescam"])
+            assert np.allclose(file["images/logit"][index], logits[0], atol=1e-4)
+            assert np.allclose(file["maps/conv2d_2/hirescam"][index], maps["conv2d_2", "hirescam"][0], atol=1e-5)
+
+
+def test_r8_streamed_means_equal_direct_means(run):
+    with h5py.File(run.folder / "maps.h5") as file:
+        labels = np.array([label.decode() for label in file["images/label"]])
+        for layer in ("conv2d", "conv2d_3"):
+            for method in ("activation", "gradcam", "hirescam"):
+                direct = Moments.of(file[f"maps/{layer}/{method}"][:][labels == "fake"])
+                mean = file[f"mean/fake/{layer}/{method}"]
+                assert (mean.attrs["count"], mean.attrs["empty"]) == (direct.count, direct.empty)
+                scale = max(np.abs(direct.mean).max(), 1e-12)
+                assert np.abs(mean[:] - direct.mean).max() <= 1e-6 * scale
+                assert np.abs(file[f"std/fake/{layer}/{method}"][:] - direct.std).max() <= 1e-5 * scale
+                assert mean.attrs["offset"].tolist() == {"conv2d": [1, 1], "conv2d_3": [80, 80]}[layer]
+
+
+def test_numbers_agree_between_files(run):
+    summary = json.loads((run.folder / "summary.json").read_text())
+    images = table(run.folder / "images.csv")
+    assert summary == json.loads(json.dumps(run.summary)) or summary["images"] == run.summary["images"]
+    assert len(images) == summary["images"]["read"] == 40
+    right = sum(row["label"] == row["prediction"] for row in images)
+    assert summary["metrics"]["all"]["accuracy"] == right / 40
+    assert summary["images"]["groups"]["fake"] == 20
+    assert {row["split"] for row in images} == {"train", "valid", "test"}
+    held_out = sum(row["split"] == "test" for row in images)
+    assert summary["metrics"]["held_out"]["count"] == held_out
+    assert f"{40 - held_out} of the 40 images were used in training" in summary["notes"][0]
+    with h5py.File(run.folder / "maps.h5") as file:
+        assert [path.decode() for path in file["images/path"]] == [row["path"] for row in images]
+        assert float(images[3]["max:conv2d_1:hirescam"]) == pytest.approx(file["maps/conv2d_1/hirescam"][3].max(), rel=1e-6)
+
+
+def test_region_table(run):
+    rows = [row for row in run.summary["regions"] if row["group"] == "all" and row["layer"] == "conv2d" and row["method"] == "activation"]
+    assert sum(row["area_share"] for row in rows) == pytest.approx(1)
+    assert sum(row["mass_share"] for row in rows) == pytest.approx(1, abs=1e-5)
+    assert sum(row["pointing"] for row in rows) == pytest.approx(1)
+    assert {"eyes", "brows", "ears", "background"} <= {row["region"] for row in rows}
+    assert len(table(run.folder / "regions.csv")) == len(run.summary["regions"])
+
+
+def test_provenance_names_no_folder_of_this_machine(run, portraits):
+    text = (run.folder / "run.json").read_text()
+    assert str(portraits.parent) not in text and str(run.folder.parent) not in text
+    content = json.loads(text)
+    assert [layer["offset"] for layer in content["layers"]] == [[1, 1], [10, 10], [32, 32], [80, 80], [112, 112]]
+    assert content["card"]["name"] == content["model"]["name"] == "alexnet18"
+
+
+def test_goes_on_after_a_stop_and_ends_with_the_same_numbers(run, trained, portraits, tmp_path, monkeypatch):
+    monkeypatch.setattr(auditing, "SHARD", 8)
+    detector = load(trained.model)
+    request = Request(layers="conv2d_3", masks=str(portraits / "masks" / "labels"))
+    whole = audit_folder(detector, portraits, tmp_path / "whole", request)
+    original, calls = auditing.run_shard, []
+
+    def dies(*arguments):
+        calls.append(arguments[4])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(auditing, "run_shard", dies)
+    with pytest.raises(KeyboardInterrupt):
+        audit_folder(detector, portraits, tmp_path / "cut", request)
+    done = {path.name for path in (tmp_path / "cut" / "shards").iterdir()}
+    assert len(done) == 3 and not (tmp_path / "cut" / "summary.json").exists()
+    damaged = tmp_path / "cut" / "shards" / sorted(done)[0]
+    damaged.write_bytes(damaged.read_bytes()[:1000])  # a shard cut by a full disk is made again
+    lines = []
+    resumed = audit_folder(detector, portraits, tmp_path / "cut", request, say=lines.append)
+    assert "2 of 5 shards were there" in lines[-1]
+    assert resumed.summary == whole.summary
+    assert (tmp_path / "cut" / "images.csv").read_bytes() == (tmp_path / "whole" / "images.csv").read_bytes()
+    with h5py.File(tmp_path / "cut" / "maps.h5") as a, h5py.File(tmp_path / "whole" / "maps.h5") as b:
+        assert np.array_equal(a["maps/conv2d_3/hirescam"][:], b["maps/conv2d_3/hirescam"][:])
+        assert np.array_equal(a["mean/all/conv2d_3/hirescam"][:], b["mean/all/conv2d_3/hirescam"][:])
+    split_up = [row for row in run.summary["regions"] if row["layer"] == "conv2d_3"]
+    for one, many in zip(split_up, whole.summary["regions"], strict=True):
+        assert one["mass_share"] == pytest.approx(many["mass_share"], nan_ok=True, abs=1e-5)
+
+
+def test_other_parameters_give_other_shards(trained):
+    detector = load(trained.model)
+    item = shard.Item(0, trained.model, "a.png", "real", "00")
+    work = shard.Work(("conv2d",), ("hirescam",), True)
+    names = {
+        shard.identity(detector, work, [item]),
+        shard.identity(detector, shard.Work(("conv2d",), ("gradcam",), True), [item]),
+        shard.identity(detector, work, [shard.Item(0, trained.model, "a.png", "real", "01")]),
+        shard.identity(detector.stretch(), shard.Work(("conv2d",), ("hirescam",), True, stretch=True), [item]),
+    }
+    assert len(names) == 4
+
+
+def mixed(folder, tmp_path, count=6):
+    """A small labelled folder with a bad file."""
+    place = tmp_path / "data"
+    for label in ("real", "fake"):
+        (place / label).mkdir(parents=True)
+        for path in sorted((folder / label).iterdir())[:count]:
+            (place / label / path.name).write_bytes(path.read_bytes())
+    (place / "fake" / "bad.png").write_text("no image")
+    return place
+
+
+def test_bad_files_are_skipped_and_counted(trained, portraits, tmp_path):
+    result = audit_folder(load(trained.model), mixed(portraits, tmp_path), tmp_path / "out", Request(layers="last"))
+    assert result.summary["images"] | {"trained_on": 0, "groups": 0} == {"read": 12, "skipped": 1, "trained_on": 0, "groups": 0}
+    assert "text file" in table(tmp_path / "out" / "skipped.csv")[0]["reason"]
+    assert "1 files could not be read" in result.summary["notes"][-1]
+
+
+def test_unlabelled_folder_has_no_metrics(trained, portraits, tmp_path):
+    result = audit_folder(load(trained.model), portraits / "real", tmp_path / "out", Request(layers="last", limit=4))
+    assert result.summary["metrics"] == {"all": None, "held_out": None}
+    assert list(result.summary["images"]["groups"]) == ["all"]
+
+
+def test_split_takes_the_images_of_that_split(trained, portraits, tmp_path):
+    result = audit_folder(load(trained.model), portraits, tmp_path / "out", Request(layers="last", split="test"))
+    assert result.summary["images"]["read"] == 6 and result.summary["images"]["trained_on"] == 0
+
+
+def test_errors(tiny, trained, portraits, tmp_path):
+    detector = load(trained.model)
+    with pytest.raises(LayerError, match="not in the model"):
+        audit_folder(detector, portraits, tmp_path / "a", Request(layers="nope"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        audit_folder(detector, tmp_path / "empty", tmp_path / "a", Request())
+    with pytest.raises(DataError, match=r"no manifest\.csv beside it"):
+        audit_folder(tiny, portraits, tmp_path / "a", Request(split="test"))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.png").write_text("x")
+    with pytest.raises(DataError, match="none of the 1 images could be read"):
+        audit_folder(detector, tmp_path / "bad", tmp_path / "a", Request(layers="last"))
+    for bad, message in (({"masks": "gone"}, "is no folder"), ({"methods": ("nope",)}, "is not known")):
+        with pytest.raises(Exception, match=message):
+            audit_folder(detector, portraits, tmp_path / "a", Request(layers="last", **bad))
