@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,10 @@ def fit(name: str, data: str | Path, out: str | Path, options: Options, *, say: 
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if momentum else []
     callbacks += [watch, keras.callbacks.EarlyStopping("val_loss", patience=options.patience)]
     try:
-        model.fit(training.dataset, validation_data=validation.dataset, epochs=options.epochs, verbose=0, shuffle=False, callbacks=callbacks)
+        with warnings.catch_warnings():
+            # how many images there are is known only when all have been read, since bad ones drop out
+            warnings.filterwarnings("ignore", "Your input ran out of data|Early stopping conditioned on metric")
+            model.fit(training.dataset, validation_data=validation.dataset, epochs=options.epochs, verbose=0, shuffle=False, callbacks=callbacks)
     except (ValueError, RuntimeError) as error:
         unreadable(data, training)
         raise WhyfakeError(f"training stopped: {' '.join(str(error).split())[:300]}") from None
