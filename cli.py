@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xai.errors import WhyfakeError
+from xai.errors import WhyfakeError, readable
 from xai.version import VERSION
 
 
@@ -21,12 +21,12 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except WhyfakeError as error:
-            raise click.ClickException(" ".join(str(error).split())) from None
+            raise click.ClickException(readable(" ".join(str(error).split()))) from None
         except MemoryError:
             raise click.ClickException("out of memory; try a smaller --batch-size") from None
         except OSError as error:
             where = f" ('{error.filename}')" if error.filename else ""
-            raise click.ClickException(f"{error.strerror or error}{where}") from None
+            raise click.ClickException(readable(f"{error.strerror or error}{where}")) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work, not of the alphabet
@@ -100,7 +100,7 @@ def finish(skipped: dict[str, str], where: Path | None, strict: bool) -> None:
     click.echo(f"skipped {len(skipped)} unreadable file{'s' if len(skipped) > 1 else ''}{f': see {where}' if where else ''}", err=True)
     if strict:
         path, reason = next(iter(sorted(skipped.items())))
-        raise click.ClickException(f"--strict: {len(skipped)} unreadable, the first is {path}: {reason}")
+        raise click.ClickException(readable(f"--strict: {len(skipped)} unreadable, the first is {path}: {reason}"))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -8,7 +8,7 @@ from pathlib import Path
 from train.datasets import Manifest, hashed, limited, scan
 from xai.audit import Audited, audit, seen_in_training
 from xai.detector import Detector
-from xai.errors import DataError
+from xai.errors import DataError, readable
 from xai.provenance import Request
 from xai.shard import Item
 
@@ -43,7 +43,7 @@ def audit_folder(
     """Audit a folder; arguments as in `xai.audit.audit`."""
     manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False)
     items = [
-        Item(index, manifest.root / row.path, row.path, row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
+        Item(index, manifest.root / row.path, readable(row.path), row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
     ]
     counts = ", ".join(f"{count} {label or 'unlabelled'}" for label, count in manifest.counts().items())
     say(f"{len(items)} images: {counts}")

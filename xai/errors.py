@@ -36,6 +36,17 @@ class RunError(WhyfakeError):
     """A run directory that is missing, damaged or belongs to other parameters."""
 
 
+def readable(text: str) -> str:
+    """Return text on one line that any terminal and file takes: odd bytes and control characters as escapes.
+
+    Example:
+        >>> readable("a\\nb\\x1b[31m\\udcff é")
+        'a\\\\nb\\\\x1b[31m\\\\udcff é'
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Return names as a readable list, shortened after `most` of them.
 

@@ -140,4 +140,4 @@ def machine() -> dict[str, Any]:
 def manifest_digest(entries: Iterable[tuple[str, str]]) -> str:
     """Return a SHA-256 over (label, content hash) pairs; the same data gives the same digest anywhere."""
     lines = sorted(f"{label} {content}" for label, content in entries)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -179,3 +179,24 @@ def test_errors(tiny, trained, portraits, tmp_path):
     for bad, message in (({"masks": "gone"}, "is no folder"), ({"methods": ("nope",)}, "is not known")):
         with pytest.raises(Exception, match=message):
             audit_folder(detector, portraits, tmp_path / "a", Request(layers="last", **bad))
+
+
+def test_names_with_quotes_newlines_and_odd_bytes(trained, portraits, tmp_path):
+    """They are shown as text with escapes, in every file of the run."""
+    import os
+
+    from reports import render
+
+    place = tmp_path / "data"
+    for label in ("real", "fake"):
+        (place / label).mkdir(parents=True)
+        source = sorted((portraits / label).iterdir())[0].read_bytes()
+        for name in (b'"><img src=x onerror=alert(1)>.png', b"new\nline.png", b"odd\xff.png", b"=cmd.png", "naïve 脸.png".encode()):
+            with open(os.fsencode(place / label) + b"/" + name, "wb") as file:
+                file.write(source)
+    result = audit_folder(load(trained.model), place, tmp_path / "out", Request(layers="last"))
+    assert result.summary["images"]["read"] == 10
+    names = {row["path"] for row in table(tmp_path / "out" / "images.csv")}
+    assert {"fake/new\\nline.png", "fake/odd\\udcff.png", "fake/naïve 脸.png"} <= names
+    page = render(tmp_path / "out").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
