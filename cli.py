@@ -46,7 +46,7 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             "--method", "methods", default="hirescam", show_default=True, help="Map methods, commas between: activation, gradcam, hirescam."
         ),
         "batch-size": click.option("--batch-size", type=click.IntRange(1), help="Images a pass; by default as the size allows."),
-        "seed": click.option("--seed", default=0, show_default=True, help="Of every random choice."),
+        "seed": click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice."),
         "limit": click.option("--limit", type=click.IntRange(1), help="Take at most so many images."),
         "positive": click.option(
             "--positive", type=click.Choice(["fake", "real"]), help="What a high score of a foreign model means.  [default: from the card, else fake]"

@@ -46,7 +46,7 @@ def bare(detector: Any, layers: list[str]) -> Callable[[Any], Any]:
 
     from xai.maps.onepass import trace
 
-    @tf.function
+    @tf.function(autograph=False)
     def work(images: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             kept, logits = trace(detector, images, layers, tape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 
 from reports.run import AGAIN
+from xai import store
 from xai.errors import RunError
 from xai.maps.placement import Axis, Placement
 
@@ -73,7 +73,7 @@ class MapFile:
             group, layer, method: which one.
             side: the canvas's longer side, pixels.
         """
-        stored = self.dataset(f"mean/{group}/{layer}/{method}")
+        stored = self.dataset(f"mean/{group}/{store.encode(layer)}/{method}")
         placement = self.placement(stored)
         return draw(self.cells(stored, ()), placement, canvas(placement.image, side))
 
@@ -85,7 +85,7 @@ class MapFile:
             rows: rows of `images.csv`.
             side: the canvas's longer side, pixels.
         """
-        stored = self.dataset(f"maps/{layer}/{method}")
+        stored = self.dataset(f"maps/{store.encode(layer)}/{method}")
         placement = self.placement(stored)
         size = canvas(placement.image, side)
         rows = sorted(rows)
@@ -107,7 +107,7 @@ class MapFile:
         Returns:
             Fractions of the image in [0, 1]; a cell reaches half a stride from its centre.
         """
-        where = self.placement(self.dataset(f"maps/{layer}/{method}"))
+        where = self.placement(self.dataset(f"maps/{store.encode(layer)}/{method}"))
         edges = []
         for axis, cells, image in zip((where.y, where.x), where.cells, where.image, strict=True):
             before = (axis.offset - axis.stride / 2) / image
@@ -159,21 +159,9 @@ def canvas(image: tuple[int, int], side: int) -> tuple[int, int]:
 def draw(cells: np.ndarray, placement: Placement, size: tuple[int, int]) -> Drawn:
     """Draw one map on a canvas of the whole image.
 
-    Beyond the outer cells' centres `place` fades to zero, which a colour scale would
-    show as weak evidence; here an outer cell keeps its value up to its own border.
-
     Args:
         cells: float32 `(h, w)`.
         placement: where they lie.
         size: the canvas, `(height, width)`.
     """
-    cover = coverage(placement, size)
-    placed = placement.place(cells, size)
-    values = np.divide(placed, cover, out=np.zeros_like(placed), where=cover > 0.2)
-    return Drawn(values, float(cells.min()), float(cells.max()), float((cover > 0.2).mean()))
-
-
-@lru_cache(maxsize=64)
-def coverage(placement: Placement, size: tuple[int, int]) -> np.ndarray:
-    """Return float32 `(height, width)` in [0, 1]: how far cells reach over each pixel."""
-    return placement.place(np.ones(placement.cells, np.float32), size)
+    return Drawn(placement.show(cells, size), float(cells.min()), float(cells.max()), float(placement.reach(size).mean()))

@@ -8,25 +8,32 @@ from pathlib import Path
 from train.datasets import Manifest, hashed, limited, scan
 from xai.audit import Audited, audit, seen_in_training
 from xai.detector import Detector
-from xai.errors import DataError, readable
+from xai.errors import DataError
 from xai.provenance import Request
 from xai.shard import Item
 
 
-def chosen(detector: Detector, data: str | Path, *, split: str, limit: int | None, seed: int, labelled: bool) -> tuple[Manifest, dict[str, str]]:
+def chosen(
+    detector: Detector, data: str | Path, *, split: str, limit: int | None, seed: int, labelled: bool, out: str | Path | None = None
+) -> tuple[Manifest, dict[str, str]]:
     """Return the images to look at and, by content hash, the split each was in in training.
 
     Raises:
         DataError: no such folder, or no image of that split.
     """
-    manifest = hashed(scan(data, labelled=labelled))
+    manifest = scan(data, labelled=labelled)
+    if out is not None:
+        place = Path(out).resolve()  # an earlier run's own pictures are no images of the data set
+        manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if place not in (manifest.root / row.path).resolve().parents))
     seen = seen_in_training(detector)
-    if split != "all":
-        if not seen:
-            raise DataError(f"--split {split}: the model has no manifest.csv beside it, so its splits are not known; use --split all")
-        manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if seen.get(row.sha256) == split))
-        if not manifest.rows:
-            raise DataError(f"none of the images in '{data}' was in the model's {split} split; use --split all")
+    if split == "all":  # chosen first: hashing reads every file that is left
+        return hashed(limited(manifest, limit, seed)), seen
+    manifest = hashed(manifest)
+    if not seen:
+        raise DataError(f"--split {split}: the model has no manifest.csv beside it, so its splits are not known; use --split all")
+    manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if seen.get(row.sha256) == split))
+    if not manifest.rows:
+        raise DataError(f"none of the images in '{data}' was in the model's {split} split; use --split all")
     return limited(manifest, limit, seed), seen
 
 
@@ -41,9 +48,9 @@ def audit_folder(
     say: Callable[[str], None] = lambda line: None,
 ) -> Audited:
     """Audit a folder; arguments as in `xai.audit.audit`."""
-    manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False)
+    manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False, out=out)
     items = [
-        Item(index, manifest.root / row.path, readable(row.path), row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
+        Item(index, manifest.root / row.path, row.path, row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
     ]
     counts = ", ".join(f"{count} {label or 'unlabelled'}" for label, count in manifest.counts().items())
     say(f"{len(items)} images: {counts}")

@@ -80,9 +80,16 @@ def scan(folder: str | Path, *, labelled: bool = True) -> Manifest:
     if not root.is_dir():
         what = "is a file; give its folder" if root.exists() else "does not exist"
         raise DataError(f"data set '{root}' {what}; expected a folder with real/ and fake/ in it")
-    names = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
-    splits = {SPLITS[name]: entry for name, entry in names.items() if name in SPLITS}
+    names = folders(root)
+    splits: dict[str, Path] = {}
+    for name, entry in names.items():
+        if name in SPLITS and set(CLASSES) & set(folders(entry)):
+            if SPLITS[name] in splits:
+                raise DataError(f"'{root}' has both '{splits[SPLITS[name]].name}/' and '{entry.name}/'; keep one of them")
+            splits[SPLITS[name]] = entry
     rows: list[Row] = []
+    if splits and set(CLASSES) & set(names):
+        raise DataError(f"'{root}' has classes both directly in it and in '{next(iter(splits.values())).name}/'; give one of the two")
     if splits:
         for split, entry in splits.items():
             rows += class_rows(root, entry, split)
@@ -96,9 +103,24 @@ def scan(folder: str | Path, *, labelled: bool = True) -> Manifest:
     return Manifest(root, tuple(sorted(rows, key=lambda row: row.path)))
 
 
+def folders(place: Path) -> dict[str, Path]:
+    """Return the folders in a folder by their names in lower case.
+
+    Raises:
+        DataError: two names differ only in case, so that one would be lost.
+    """
+    found: dict[str, Path] = {}
+    for entry in sorted(place.iterdir()):
+        if entry.is_dir():
+            if entry.name.lower() in found and entry.name.lower() in (*CLASSES, *SPLITS):
+                raise DataError(f"'{place}' has both '{found[entry.name.lower()].name}/' and '{entry.name}/'; keep one of them")
+            found[entry.name.lower()] = entry
+    return found
+
+
 def class_rows(root: Path, folder: Path, split: str) -> list[Row]:
     """Return the rows below `folder/real` and `folder/fake`."""
-    names = {entry.name.lower(): entry for entry in sorted(folder.iterdir()) if entry.is_dir()}
+    names = folders(folder)
     rows: list[Row] = []
     for label in CLASSES:
         other = CLASSES[1 - CLASSES.index(label)]
@@ -130,10 +152,11 @@ def hashed(manifest: Manifest) -> Manifest:
 
 
 def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0.2) -> Manifest:
-    """Put every row into train, valid or test: seeded, stratified, copies never apart.
+    """Put every row into train, valid or test: seeded and stratified.
 
-    A split that the layout gives is kept; where it has no valid/, that share is taken
-    from train/. Files with the same content count as one and stay on one side.
+    Files with the same content count as one and stay on one side. A split that the
+    layout gives is kept as it is, copies across it too; where it has no valid/, that
+    share is taken from train/.
 
     Args:
         manifest: hashed.

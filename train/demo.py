@@ -19,7 +19,6 @@ from xai.errors import DataError
 from xai.maps.placement import Axis, Placement
 from xai.progress import bar
 from xai.provenance import Request
-from xai.shard import encode
 
 
 def draw_portraits(folder: Path, *, count: int, size: int, kind: str, region: str | None, strength: float | None, seed: int, quiet: bool) -> Path:
@@ -138,7 +137,7 @@ def peaks_inside(folder: Path, planted: np.ndarray) -> dict[str, bool]:
     result = {}
     with h5py.File(folder / "maps.h5") as file:
         for layer in store.read_json(folder / "run.json")["layers"]:
-            data = file[f"mean/fake/{encode(layer['name'])}/hirescam"]
+            data = file[f"mean/fake/{store.encode(layer['name'])}/hirescam"]
             size = (int(data.attrs["input"][0]), int(data.attrs["input"][1]))
             axes = [Axis(*pair) for pair in zip(data.attrs["stride"], data.attrs["offset"], strict=True)]
             canvas = Placement(axes[0], axes[1], data.shape, size).place(data[:], planted.shape)

@@ -37,10 +37,14 @@ class Moments:
             (2, 1, [[2.0]], [[1.0]])
         """
         shown = ~is_empty(maps)
-        values = maps[shown].astype(np.float64)
-        count = len(values)
-        mean = values.mean(0) if count else np.zeros(maps.shape[1:])
-        return cls(count, int((~shown).sum()), mean, ((values - mean) ** 2).sum(0))
+        count = int(shown.sum())
+        mean, squares = np.zeros(maps.shape[1:]), np.zeros(maps.shape[1:])
+        for values in maps[shown]:  # one at a time, in double precision, so that memory stays that of the maps
+            mean += values
+        mean /= max(count, 1)
+        for values in maps[shown]:
+            squares += (values - mean) ** 2
+        return cls(count, len(maps) - count, mean, squares)
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both streams together; associative and commutative."""

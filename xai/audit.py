@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,16 +15,16 @@ import h5py
 import numpy as np
 
 from xai import overlay, store
-from xai.aggregate import GROUPS, Moments
+from xai.aggregate import GROUPS, Moments, members
 from xai.detector import Detector
-from xai.errors import DataError
+from xai.errors import DataError, RunError
 from xai.images import read
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance
 from xai.regions.attention import tabulate
-from xai.regions.labels import open_labels
-from xai.shard import TEXT, Item, Work, create, encode, identity, placed, read_moments, run_shard, whole
+from xai.regions.labels import Labels, open_labels
+from xai.shard import TEXT, Item, Work, create, identity, placed, read_moments, run_shard, whole
 from xai.summary import summarise, telling
 
 SHARD = 256  # images; fewer where maps are large
@@ -47,8 +48,11 @@ def seen_in_training(detector: Detector) -> dict[str, str]:
     path = Path(detector.path).parent / Path(str(detector.card["manifest"])).name
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["sha256"]: row["split"] for row in csv.DictReader(file) if row.get("sha256")}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {row["sha256"]: row["split"] for row in csv.DictReader(file) if row.get("sha256")}
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"'{path}' is no manifest of a training ({error}); mend or remove it") from None
 
 
 def audit(
@@ -95,11 +99,12 @@ def audit(
     if not rows:
         raise DataError(f"none of the {len(items)} images could be read; '{out / 'skipped.csv'}' says why")
     placements = {layer: detector.layers[layer].placement for layer in layers}
-    maps = merge(shards, rows, work, placements, out)
+    maps, measured = merge(shards, rows, work, placements, out)
     clock["merge"] = time.perf_counter()
-    regions = region_rows(shards, rows, work)
+    regions = region_rows(measured, rows, labels)
     summary = store.plain(summarise(detector, rows, skipped, maps, regions))
     write_images(out, rows, work)
+    (out / "regions.csv").unlink(missing_ok=True)  # an earlier run may have had masks
     if labels is not None:
         store.write_table(out / "regions.csv", REGION_FIELDS, ([row[key] for key in REGION_FIELDS] for row in regions))
     write_channels(detector, {item.index: item for item in items}, rows, layers, out)
@@ -116,7 +121,7 @@ def run_shards(
 ) -> list[Path]:
     """Run the shards that are missing and return all of them in the order of the data."""
     cells = sum(int(np.prod(detector.layers[layer].placement.cells)) for layer in work.layers) * len(work.methods)
-    size = int(np.clip(1 << 27, cells, SHARD * cells) // max(cells, 1))  # at most half a gigabyte of float32 maps
+    size = int(np.clip(1 << 26, cells, SHARD * cells) // max(cells, 1))  # at most a quarter of a gigabyte of float32 maps
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     paths, done = [], 0
     with bar(len(items), "mapping", quiet=quiet) as progress:
@@ -145,28 +150,63 @@ def read_rows(shards: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, s
     return rows, skipped
 
 
-def merge(shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, placements: dict[str, Placement], out: Path) -> list[dict[str, Any]]:
-    """Join the shards into `maps.h5` and return the rows of `summary.json`'s `maps`."""
-    found = []
+def merge(
+    shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, placements: dict[str, Placement], out: Path
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str], np.ndarray]]:
+    """Join the shards into `maps.h5` and `thumbs/`.
+
+    Returns:
+        The rows of `summary.json`'s `maps`, and per layer and method the images' region
+        measurements, float64 `(N, 2 R + 1)`; empty without masks.
+
+    Raises:
+        RunError: too little room on the disk.
+    """
+    need, free = sum(path.stat().st_size for path in shards), shutil.disk_usage(out).free
+    if free < need * 1.1:
+        raise RunError(f"the disk of '{out}' has {free / 1e9:.2f} GB left, {need * 1.1 / 1e9:.2f} are needed; free some and run the same command")
+    pairs = [(layer, method) for layer in work.layers for method in work.methods]
+    totals: dict[tuple[str, str, str], Moments] = {}
+    regions: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
+    folder = emptied(out / "thumbs")
     with store.atomic(out / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
         for name in ("index", "path", "label", "logit", "score"):
             text = name in ("path", "label")
             target.create_dataset(f"images/{name}", data=[row[name] for row in rows], dtype=TEXT if text else None)
-        for layer in work.layers:
-            for method in work.methods:
-                data = create(target, f"maps/{encode(layer)}/{method}", placements[layer])
-                data.resize(len(rows), 0)
-                place = 0
-                for path in shards:
-                    with h5py.File(path, "r") as source:
-                        place = copy_chunks(source[f"maps/{encode(layer)}/{method}"], data, place)
-        for group in GROUPS:
-            for layer in work.layers:
-                for method in work.methods:
-                    moments = merged(shards, group, layer, method)
-                    if moments is not None:
-                        found.append(write_mean(target, group, layer, method, moments, placements[layer]))
-    return found
+        data = {pair: create(target, f"maps/{store.encode(pair[0])}/{pair[1]}", placements[pair[0]]) for pair in pairs}
+        for stored in data.values():
+            stored.resize(len(rows), 0)
+        place = 0
+        for path in shards:
+            with h5py.File(path, "r") as source:
+                for layer, method in pairs:
+                    end = copy_chunks(source[f"maps/{store.encode(layer)}/{method}"], data[layer, method], place)
+                    if work.labels is not None:
+                        regions[layer, method].append(source[f"regions/{store.encode(layer)}/{method}"][:])
+                    for group in GROUPS:
+                        part = read_moments(source, group, layer, method)
+                        if part is not None:
+                            key = (group, layer, method)
+                            totals[key] = totals[key].merge(part) if key in totals else part
+                for row, small in zip(rows[place:end], source["thumbs"][:], strict=True):
+                    if len(small):
+                        store.write_bytes(folder / f"{row['index']}.jpg", small.tobytes())
+            place = end
+        found = [
+            write_mean(target, group, layer, method, totals[group, layer, method], placements[layer])
+            for group in GROUPS
+            for layer, method in pairs
+            if (group, layer, method) in totals
+        ]
+    return found, {pair: np.concatenate(parts) for pair, parts in regions.items() if parts}
+
+
+def emptied(folder: Path) -> Path:
+    """Return a folder without the files of an earlier run, which may show other images."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink()
+    return store.make_folder(folder)
 
 
 def copy_chunks(source: h5py.Dataset, target: h5py.Dataset, place: int) -> int:
@@ -177,21 +217,10 @@ def copy_chunks(source: h5py.Dataset, target: h5py.Dataset, place: int) -> int:
     return place + len(source)
 
 
-def merged(shards: Sequence[Path], group: str, layer: str, method: str) -> Moments | None:
-    """Return the moments of one group over all shards; None where no image belongs to it."""
-    total: Moments | None = None
-    for path in shards:
-        with h5py.File(path, "r") as file:
-            part = read_moments(file, group, layer, method)
-        if part is not None:
-            total = part if total is None else total.merge(part)
-    return total
-
-
 def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: Moments, placement: Placement) -> dict[str, Any]:
     """Write a group's mean and deviation and return its summary row."""
     for kind, values in (("mean", moments.mean), ("std", moments.std)):
-        data = target.create_dataset(f"{kind}/{group}/{encode(layer)}/{method}", data=values.astype(np.float32))
+        data = target.create_dataset(f"{kind}/{group}/{store.encode(layer)}/{method}", data=values.astype(np.float32))
         placed(data, placement)
         data.attrs["count"], data.attrs["empty"] = moments.count, moments.empty
     row: dict[str, Any] = {"group": group, "layer": layer, "method": method, "count": moments.count, "empty": moments.empty}
@@ -203,25 +232,16 @@ def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: 
     return row | {"peak": peak, "mean_maximum": float(moments.mean.max())}
 
 
-def region_rows(shards: Sequence[Path], rows: list[dict[str, Any]], work: Work) -> list[dict[str, Any]]:
+def region_rows(measured: dict[tuple[str, str], np.ndarray], rows: list[dict[str, Any]], labels: Labels | None) -> list[dict[str, Any]]:
     """Return the region table over all groups; empty without masks."""
-    if work.labels is None:
+    if labels is None:
         return []
-    names, count, table = work.labels.names, len(work.labels.names), []
-    for group in GROUPS:
-        chosen = np.array([group == "all" or group in (row["label"], row["outcome"]) for row in rows])
-        if not chosen.any():
-            continue
-        for layer in work.layers:
-            for method in work.methods:
-                parts = []
-                for path in shards:
-                    with h5py.File(path, "r") as file:
-                        parts.append(file[f"regions/{encode(layer)}/{method}"][:])
-                values = np.concatenate(parts)[chosen]
-                values = values[~np.isnan(values[:, :count]).any(1)]  # images without a label image
-                found = tabulate(names, values[:, :count], values[:, count:-1], values[:, -1])
-                table += [{"group": group, "layer": layer, "method": method, **row} for row in found]
+    count, table = len(labels.names), []
+    for group, chosen in members([row["label"] for row in rows], [row["outcome"] for row in rows]).items():
+        for (layer, method), values in measured.items():
+            known = values[chosen & ~np.isnan(values[:, :count]).any(1)]  # the others have no label image
+            found = tabulate(labels.names, known[:, :count], known[:, count:-1], known[:, -1])
+            table += [{"group": group, "layer": layer, "method": method, **row} for row in found]
     return table
 
 
@@ -236,10 +256,11 @@ def write_channels(detector: Detector, items: dict[int, Item], rows: list[dict[s
     """Write the channel grids of the surest fake and real and, where there are any, the worst mistakes."""
     from xai.maps.onepass import activations
 
+    folder = emptied(out / "channels")
     for row in telling(rows):
         item = items[row["index"]]
         inputs = detector.preprocessing.prepare(read(item.file))[None]
         for layer, values in activations(detector, inputs, layers).items():
             title = f"{layer}: {row['label'] or 'image'} {item.index}, score {row['score']:.3f}"
             sheet = overlay.channel_grid(values[0], detector.layers[layer].placement, title)
-            store.write_bytes(out / "channels" / f"{item.index}__{encode(layer)}.png", overlay.encode(sheet, ".png"))
+            store.write_bytes(folder / f"{item.index}__{store.encode(layer)}.png", overlay.encode(sheet, ".png"))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xai.errors import LayerError, ModelError, listed
-from xai.graph import Graph, flatten
+from xai.graph import Graph, flatten, measured
 from xai.head import Head, find_head
 from xai.maps.geometry import locate
 from xai.maps.placement import Placement, stretched
@@ -91,6 +91,9 @@ class Detector:
             LayerError: an unknown name, or one whose cells have no place on the image.
         """
         convolutions = [name for name, layer in self.layers.items() if layer.kind in CONVOLUTIONS]
+        if layers in ("auto", "conv", "last") and not convolutions:
+            why = f"; {next(iter(self.refused.values()))}" if self.refused else ""
+            raise LayerError(f"'{self.name}' has no convolution that can be mapped{why}; 'whyfake layers MODEL' lists what can")
         if layers == "auto":
             if len(convolutions) <= FEW:
                 return convolutions
@@ -118,7 +121,13 @@ class Detector:
         """Return the map method to trust by default on this head, and the reason."""
         if self.head.kind == "global pooling":
             return "hirescam", (
-                "the head pools over all places, so at the last layer Grad-CAM and HiResCAM agree; HiResCAM stays exact at earlier layers"
+                "the head averages over all places, so at the last layer Grad-CAM and HiResCAM agree; "
+                "at earlier layers only HiResCAM keeps each place's own gradient"
+            )
+        if self.head.kind != "flatten":
+            return "hirescam", (
+                "how the head treats places is not known, and Grad-CAM is only right where it averages over them; "
+                "HiResCAM keeps each place's own gradient"
             )
         return "hirescam", (
             "the head reads every place with its own weights, so averaging the gradient over space "
@@ -145,13 +154,20 @@ class Detector:
                 return self.head.logit(self.graph, values, self.sign)
 
             shape = (None, *self.size, 3)
-            self.compiled["logits"] = tf.function(forward, input_signature=[tf.TensorSpec(shape, tf.float32)])
-        return self.compiled["logits"](tf.convert_to_tensor(images, tf.float32)).numpy()
+            self.compiled["logits"] = tf.function(forward, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+        return finite(self.compiled["logits"](tf.convert_to_tensor(images, tf.float32)).numpy())
 
     def stretch(self) -> Detector:
         """Return the detector with every layer's map stretched over the image, as other tools draw it."""
         layers = {name: replace(layer, placement=stretched(layer.placement.cells, layer.placement.image)) for name, layer in self.layers.items()}
         return replace(self, layers=layers, compiled={})
+
+
+def finite(logits: np.ndarray) -> np.ndarray:
+    """Return the logits, or say that the model is broken: NaN or infinity explains nothing."""
+    if not np.isfinite(logits).all():
+        raise ModelError("the model answers with NaN or infinity on some image; its weights or the pixel range (--range) are wrong")
+    return logits
 
 
 def score(logits: np.ndarray) -> np.ndarray:
@@ -191,12 +207,13 @@ def load(
     if path.is_dir():
         path = path / "model.keras"
     model = read_model(path)
+    digest = sha256(path)
     return wrap(
         model,
         name=path.parent.name if path.stem == "model" else path.stem,
         path=str(path),
-        sha256=sha256(path),
-        card=read_card(path.parent / CARD),
+        sha256=digest,
+        card=read_card(path.parent / CARD, digest),
         positive=positive,
         size=size,
         colour_order=colour_order,
@@ -226,23 +243,28 @@ def wrap(
         raise ModelError(f"the model takes inputs of shape {shape}; expected (None, height, width, 3), RGB")
     height, width = (side or size for side in shape[1:3])
     if height is None or width is None:
-        raise ModelError("the model takes images of any size; say which with --size")
+        raise ModelError("the model takes images of any size; say which with --model-size")
     if size is not None and (height, width) != (size, size):
-        raise ModelError(f"the model takes {width} x {height} images; --size {size} does not fit, leave it out")
+        raise ModelError(f"the model takes {width} x {height} images; --model-size {size} does not fit, leave it out")
     positive = positive or card_or.get("positive") or "fake"
     if positive not in ("fake", "real"):
         raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
     low, high = value_range or card_or.get("range") or (0.0, 255.0)
+    if None in shape[1:3]:
+        graph = measured(graph, height, width)
+    head = find_head(graph, [tensor.name for tensor in model.outputs])
     placed = locate(graph, (height, width))
+    before = graph.upstream(head.step)
+    placed |= {name: f"'{name}' is the logit's own layer or does not lead to it" for name in placed if name not in before}
     layers = {
         step.name: Layer(step.name, step.kind, step.shape[1:], place)  # type: ignore[arg-type]
         for step in graph.steps
-        if isinstance(place := placed[step.name], Placement)
+        if isinstance(place := placed[step.name], Placement) and len(step.shape) == 4
     }
     return Detector(
         model=model,
         graph=graph,
-        head=find_head(graph, [tensor.name for tensor in model.outputs]),
+        head=head,
         layers=layers,
         refused={name: why for name, why in placed.items() if isinstance(why, str)},
         preprocessing=Preprocessing(height, width, colour_order or card_or.get("colour_order") or "RGB", float(low), float(high)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,14 +14,13 @@ import numpy as np
 from xai import overlay, store
 from xai.aggregate import is_empty
 from xai.detector import Detector, score
-from xai.errors import ImageError
+from xai.errors import DataError, ImageError
 from xai.images import find, read
 from xai.maps.placement import Placement
 from xai.stream import batches
 
 Maps = dict[tuple[str, str], np.ndarray]
-METHODS = ("activation", "gradcam", "hirescam")  # the default, in the order of the report
-SIGNED = {"activation": False}  # methods are signed unless they stand here
+DEFAULT_METHODS = ("activation", "gradcam", "hirescam")  # in the order of the report
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,15 @@ class Explanation:
 
     def save(self, folder: str | Path, *, signed: bool = False) -> Path:
         """Write an overlay per image x layer x method, `scores.csv` and `skipped.csv`."""
+        from xai.maps.cam import METHODS
+
         folder = store.make_folder(folder)
         names = output_names(self.paths)
         for index, name in enumerate(names):
-            for layer, method in self.maps:
-                picture = self.overlay(index, layer, method, signed=signed)
+            image = read(self.paths[index])
+            for (layer, method), maps in self.maps.items():
+                shown = signed and METHODS[method].signed
+                picture = overlay.overlay(image, maps[index], self.placements[layer], signed=shown)
                 store.write_bytes(folder / overlay_name(name, layer, method), overlay.encode(picture))
         write_scores(folder, names, self.paths, self.logits, self.maps)
         store.write_table(folder / "skipped.csv", ("path", "reason"), sorted(self.skipped.items()))
@@ -84,7 +88,7 @@ def explain(
     sources: Sequence[str | Path],
     *,
     layers: str = "auto",
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = DEFAULT_METHODS,
     target: str = "fake",
     batch_size: int | None = None,
 ) -> Explanation:
@@ -172,11 +176,12 @@ def write_overlays(
         quiet: no progress bar.
         say: told how many images there are.
     """
+    from xai.maps.cam import METHODS
     from xai.maps.onepass import compute
 
-    folder = store.make_folder(out)
-    paths = find(sources)[:limit]
     chosen = detector.select(layers)
+    folder = store.make_folder(out)
+    paths = outside(find(sources), folder)[:limit]
     names = output_names(paths)
     placements = {layer: detector.layers[layer].placement for layer in chosen}
     say(f"{len(paths)} images, {len(chosen)} layers, {len(methods)} methods")
@@ -186,7 +191,7 @@ def write_overlays(
     emptiness: dict[tuple[str, str], list[np.ndarray]] = {(layer, method): [] for layer in chosen for method in methods}
 
     def write(index: int, image: np.ndarray, layer: str, method: str, values: np.ndarray) -> None:
-        shown = signed and SIGNED.get(method, True)
+        shown = signed and METHODS[method].signed
         picture = overlay.overlay(image, values, placements[layer], signed=shown, opacity=opacity)
         store.write_bytes(folder / overlay_name(names[index], layer, method), overlay.encode(picture))
 
@@ -237,6 +242,19 @@ def write_scores(
     store.write_table(folder / "scores.csv", header, rows)
 
 
+def outside(paths: Sequence[Path], folder: Path) -> list[Path]:
+    """Return the paths that are not below a folder: what a run wrote is not its input.
+
+    Raises:
+        DataError: none is left.
+    """
+    place = Path(os.path.abspath(folder))
+    kept = [path for path in paths if place not in Path(os.path.abspath(path)).parents]
+    if not kept:
+        raise DataError(f"all {len(paths)} images lie in the output folder '{folder}'; give another --out")
+    return kept
+
+
 def output_names(paths: Sequence[Path]) -> list[str]:
     """Return a file stem per image that is unique: its path below the folder all share, '/' as '+'.
 
@@ -246,6 +264,7 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     """
     if not paths:
         return []
+    paths = [Path(os.path.abspath(path)) for path in paths]  # relative and absolute ones may be mixed
     parents = [path.parent.parts for path in paths]
     shared = 0
     while all(len(parts) > shared and parts[shared] == parents[0][shared] for parts in parents):
@@ -254,9 +273,9 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     seen: set[str] = set()
     for path in paths:
         name = "+".join(path.parts[shared:])
-        if len(name.encode()) > 120 or name in seen:  # room for layer and method within 255 bytes
-            mark = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-            name = f"{name.encode('utf-8', 'replace')[:100].decode('utf-8', 'ignore')}-{mark}"
+        if len(os.fsencode(name)) > 120 or name in seen:  # room for layer and method within 255 bytes
+            mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+            name = f"{os.fsencode(name)[:100].decode('utf-8', 'ignore')}-{mark}"
         seen.add(name)
         names.append(name)
     return names

@@ -7,8 +7,9 @@ the only file that touches Keras' internal graph.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xai.errors import ModelError
@@ -39,15 +40,22 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """The operation's class name."""
-        return type(self.operation).__name__
+        """The operation's class name; of a wrapper that changes only weights, what it wraps."""
+        return type(self.layer).__name__
+
+    @property
+    def layer(self) -> Any:
+        """The operation, or the layer inside `SpectralNormalization`."""
+        return self.operation.layer if type(self.operation).__name__ == "SpectralNormalization" else self.operation
 
     def call(self, values: dict[int, Any], operation: Callable[..., Any] | None = None) -> list[Any]:
-        """Run the step on the values so far and return its outputs, flat."""
+        """Run the step on the values so far and return its outputs, flat, as in use (not training)."""
         import keras
 
         filled = {key: values[slot] for key, slot in self.slots.items()}
         args, kwargs = self.arguments.fill_in(filled)
+        if kwargs.get("training") is None and operation is None and takes_training(self.operation):
+            kwargs = kwargs | {"training": False}  # Keras' random layers would train by default
         return keras.tree.flatten((operation or self.operation)(*args, **kwargs))
 
 
@@ -82,9 +90,23 @@ class Graph:
             values.update(zip(step.outputs, step.call(values), strict=True))
             yield step
 
+    def upstream(self, step: Step) -> set[str]:
+        """Return the names of all steps that a step's inputs come from."""
+        needed, found = set(step.inputs), set()
+        for earlier in reversed(self.steps):
+            if needed & set(earlier.outputs):
+                found.add(earlier.name)
+                needed |= set(earlier.inputs)
+        return found
+
     def writer(self, slot: int) -> Step | None:
         """Return the step that writes a slot; None for an input."""
         return next((step for step in self.steps if slot in step.outputs), None)
+
+
+def takes_training(operation: Any) -> bool:
+    """Say whether a layer behaves differently in training."""
+    return "training" in inspect.signature(operation.call).parameters if hasattr(operation, "call") else False
 
 
 def flatten(model: Any) -> Graph:
@@ -154,6 +176,15 @@ def unroll(
                     shape=tuple(node.outputs[0].shape),
                 )
             )
+
+
+def measured(graph: Graph, height: int, width: int) -> Graph:
+    """Return the graph of a model that takes any size, its shapes filled in by one run at this one."""
+    import keras
+
+    values = {graph.inputs[0]: keras.ops.zeros((1, height, width, 3))}
+    shapes = {step.name: (None, *values[step.outputs[0]].shape[1:]) for step in graph.run(values)}
+    return Graph(graph.inputs, graph.outputs, [replace(step, shape=shapes[step.name]) for step in graph.steps])
 
 
 def graph_of(operation: Any) -> Any | None:

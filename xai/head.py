@@ -11,7 +11,6 @@ from xai.graph import Graph, Step, without_activation
 PASSES = frozenset(["Dropout", "Identity", "Flatten", "Reshape", "Cast"])
 SQUASHES = ("sigmoid", "softmax")
 FLATTENS = frozenset(["Flatten", "Reshape"])
-POOLS = frozenset(["GlobalAveragePooling2D", "GlobalMaxPooling2D"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Head:
         strip: whether that step carries an activation to leave out.
         units: 1 or 2 outputs.
         text: the same in words, for the report.
-        kind: "flatten", "global pooling" or "other": how space is given up.
+        kind: "flatten", "global pooling" (averaging), "global max pooling" or "other": how space is given up.
     """
 
     step: Step
@@ -84,6 +83,8 @@ def find_head(graph: Graph, names: list[str]) -> Head:
     if step is None:
         raise ModelError("the model's output is its input; there is nothing to explain")
     strip = activation(step) in SQUASHES
+    if not squash:
+        refuse_probabilities(graph, step)
     units = units_of(step)
     if units not in (1, 2) or (units == 2 and squash == "sigmoid") or (units == 1 and squash == "softmax"):
         raise ModelError(f"the model ends in {units} {squash or 'linear'} units; expected one sigmoid unit or two softmax units for real and fake")
@@ -94,6 +95,22 @@ def find_head(graph: Graph, names: list[str]) -> Head:
     if units == 2:
         text += ", the difference of its two units"
     return Head(step, strip, units, text, spatial_end(graph))
+
+
+def refuse_probabilities(graph: Graph, step: Step | None) -> None:
+    """Raise where numbers that look like logits were computed from probabilities without weights in between."""
+    waiting = [step]
+    while waiting:
+        step = waiting.pop()
+        if step is None:
+            continue
+        if activation(step) in SQUASHES:
+            raise ModelError(
+                f"the model computes its answer from the {activation(step)} in '{step.name}', so its logit cannot be found; "
+                "end the model with that layer, or with linear units"
+            )
+        if not getattr(step.operation, "weights", None):
+            waiting += [graph.writer(slot) for slot in step.inputs]
 
 
 def activation(step: Step) -> str:
@@ -115,8 +132,10 @@ def units_of(step: Step) -> int:
 def spatial_end(graph: Graph) -> str:
     """Say how the network turns places into a decision."""
     for step in reversed(graph.steps):
-        if step.kind in POOLS:
+        if step.kind == "GlobalAveragePooling2D":
             return "global pooling"
+        if step.kind == "GlobalMaxPooling2D":
+            return "global max pooling"
         if step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2:
             return "flatten"
     return "other"

@@ -8,14 +8,29 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ImageFile, UnidentifiedImageError
 
 from xai.errors import DataError, ImageError
 
 SUFFIXES = frozenset(""".png .jpg .jpeg .jpe .jfif .webp .bmp .dib .tif .tiff .gif .ppm .pgm .pbm .pnm .jp2 .avif""".split())
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 100_000_000  # 10,000 x 10,000: above, a few kilobytes can ask for gigabytes
+MAX_SIDE = 65_000  # what JPEG, and so an overlay, can hold
 MIN_SIDE = 8
+TURNS = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}  # EXIF orientation -> what turns the image upright
+
+# Odd metadata is no matter for a warning; what matters raises. Once for the process, since
+# warning filters are not safe to change in decoding threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
 
 # A file cut short must be reported, not shown with a grey lower half.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -90,23 +105,21 @@ def read(path: str | Path) -> np.ndarray:
             raise ImageError("not a file (a folder, a broken link or gone)")
         if path.stat().st_size == 0:
             raise ImageError("the file is empty (0 bytes)")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata; what matters raises
-            with Pillow.open(path, formats=FORMATS) as image:
-                return pixels(image)
+        with Pillow.open(path, formats=FORMATS) as image:
+            return pixels(image)
     except ImageError:
         raise
     except UnidentifiedImageError:
         raise ImageError(f"not an image: {guess(path)}") from None
     except Pillow.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS:,} pixels; make it smaller") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "truncated" in reason or "Truncated" in reason or isinstance(error, EOFError):
-            raise ImageError("the file is cut short (truncated); copy or download it again") from None
-        raise ImageError(f"damaged or unsupported: {reason}") from None
     except MemoryError:
         raise ImageError("too large for this machine's memory; make it smaller") from None
+    except Exception as error:  # a decoder raises whatever the broken part makes it raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if "truncated" in reason.lower() or isinstance(error, EOFError):
+            raise ImageError("the file is cut short (truncated); copy or download it again") from None
+        raise ImageError(f"damaged or unsupported: {reason}") from None
 
 
 def pixels(image: Pillow.Image) -> np.ndarray:
@@ -116,8 +129,12 @@ def pixels(image: Pillow.Image) -> np.ndarray:
         raise ImageError(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(f"{width:,} x {height:,} pixels; no side may be longer than {MAX_SIDE:,}; cut or shrink it")
     image.load()
-    image = ImageOps.exif_transpose(image)
+    turn = TURNS.get(orientation(image))
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
         return grey(np.asarray(image))
     if image.has_transparency_data:
@@ -125,6 +142,14 @@ def pixels(image: Pillow.Image) -> np.ndarray:
         ground = Pillow.new("RGBA", image.size, "white")
         image = Pillow.alpha_composite(ground, image)
     return np.array(image.convert("RGB"))
+
+
+def orientation(image: Pillow.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) where there is none or the EXIF is damaged."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # the pixels are fine; only the note about them is not
+        return 1
 
 
 def grey(values: np.ndarray) -> np.ndarray:

@@ -37,8 +37,12 @@ def read_model(path: Path) -> Any:
         raise ModelError(f"'{path.name}' cannot be loaded: {reason[:300]}") from None
 
 
-def read_card(path: Path) -> dict[str, Any] | None:
-    """Return a model's card, or None where there is none."""
+def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
+    """Return a model's card, or None where there is none.
+
+    Raises:
+        ModelError: damaged, of another model, or with values that mean nothing.
+    """
     if not path.exists():
         return None
     try:
@@ -47,6 +51,19 @@ def read_card(path: Path) -> dict[str, Any] | None:
         raise ModelError(f"card '{path}' cannot be read ({error}); mend or remove it") from None
     if not isinstance(card, dict):
         raise ModelError(f"card '{path}' is no JSON object; mend or remove it")
+    if card.get("model_sha256", model_sha256) != model_sha256:
+        raise ModelError(f"card '{path}' belongs to another model file; put the model in a folder of its own, or train again")
+    low_high = card.get("range", [0, 255])
+    right = {
+        "threshold": isinstance(card.get("threshold", 0.5), (int, float)) and 0 < card.get("threshold", 0.5) < 1,
+        "range": isinstance(low_high, list) and len(low_high) == 2 and all(isinstance(end, (int, float)) for end in low_high),
+        "positive": card.get("positive", "fake") in ("fake", "real"),
+        "colour_order": card.get("colour_order", "RGB") in ("RGB", "BGR"),
+        "name": isinstance(card.get("name", ""), str),
+    }
+    for field, fine in right.items():
+        if not fine:
+            raise ModelError(f"card '{path}' has an impossible '{field}': {card[field]!r}; mend or remove it")
     return card
 
 

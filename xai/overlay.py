@@ -85,7 +85,7 @@ def overlay(
         uint8 `(H, W, 3)`, RGB.
     """
     height, width = image.shape[:2]
-    placed = placement.place(values, (height, width))
+    placed = placement.show(values, (height, width))
     placed = placed if signed else np.maximum(placed, 0)
     limit = float(np.abs(placed).max())
     if limit <= 0:
@@ -120,7 +120,7 @@ def channel_grid(activations: np.ndarray, placement: Placement, title: str, tile
     sheet = np.full((top + rows * (tile + label + gap), columns * (tile + gap) + gap, 3), 255, np.uint8)
     more = "" if shown == channels else f" (first {shown})"
     write(sheet, f"{title}, {channels} channels{more}", 5, 18, 0.45)
-    placed = placement.place(np.moveaxis(activations[..., :shown], -1, 0), (tile, tile))  # (C, tile, tile)
+    placed = placement.show(np.moveaxis(activations[..., :shown], -1, 0), (tile, tile))  # (C, tile, tile)
     for index in range(shown):
         y = top + (index // columns) * (tile + label + gap)
         x = gap + (index % columns) * (tile + gap)

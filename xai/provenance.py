@@ -107,8 +107,16 @@ def provenance(
 
 
 def shown(word: str) -> str:
-    """Return a word of the command line without the folders of this machine."""
-    return Path(word).name if os.sep in word else word
+    """Return a word of the command line without the folders of this machine.
+
+    Example:
+        >>> shown("/home/me/runs/a"), shown("--out=/home/me/a"), shown("backbone/conv1,backbone/conv2")
+        ('a', '--out=a', 'backbone/conv1,backbone/conv2')
+    """
+    if word.startswith("--") and "=" in word:
+        option, value = word.split("=", 1)
+        return f"{option}={shown(value)}"
+    return Path(word).name if word.startswith((os.sep, "~", "..")) or Path(word).exists() else word
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ import numpy as np
 from xai import overlay, store
 from xai.aggregate import Moments, members, outcome
 from xai.detector import Detector, score
+from xai.errors import readable
 from xai.maps.placement import Placement
 from xai.regions.attention import attend_gathered
 from xai.regions.labels import Labels
@@ -59,20 +61,32 @@ class Work:
 def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
     """Return a shard's name: a hash of what went in, so that changed input gives a new shard."""
     parts = {
-        "model": detector.sha256,
+        "model": detector.sha256 or weights_sha256(detector),
         "preprocessing": detector.preprocessing.record(),
         "positive": detector.positive,
         "threshold": detector.threshold,
         "work": [work.layers, work.methods, work.thumbs, work.stretch],
         "labels": None if work.labels is None else [str(work.labels.folder.resolve()), work.labels.names, work.labels.values],
         "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
-        "format": 1,
+        "masks": [work.labels.sha256(item.path) for item in items] if work.labels else None,
+        "format": 2,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
+def weights_sha256(detector: Detector) -> str:
+    """Return a SHA-256 of the weights of a model that came from no file."""
+    digest = hashlib.sha256()
+    for values in detector.model.get_weights():
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
 def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, name: str, batch_size: int | None, progress: Any) -> Path:
-    """Map the images of one shard and write `shards/<name>.h5` and their thumbnails.
+    """Map the images of one shard and write `shards/<name>.h5`, their thumbnails in it.
+
+    The file is built in memory (its maps are bounded by the caller) and written at once:
+    HDF5 cannot be trusted to survive a full disk while it is open.
 
     Args:
         detector: the detector.
@@ -85,38 +99,45 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
     """
     from xai.maps.onepass import compute
 
-    path = out / "shards" / f"{name}.h5"
     placements = {layer: detector.layers[layer].placement for layer in work.layers}
-    with store.atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        for layer in work.layers:
-            for method in work.methods:
-                create(file, f"maps/{encode(layer)}/{method}", placements[layer])
-        rows: list[dict[str, Any]] = []
-        skipped: dict[str, str] = {}
-        regions: dict[tuple[str, str], list[Any]] = {(layer, method): [] for layer in work.layers for method in work.methods}
-        for batch in batches(detector, [item.file for item in items], batch_size):
-            skipped |= {items[index].path: reason for index, reason in batch.skipped.items()}
+    pairs = [(layer, method) for layer in work.layers for method in work.methods]
+    rows: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    thumbs: list[np.ndarray] = []
+    regions: dict[tuple[str, str], list[Any]] = {pair: [] for pair in pairs}
+
+    def keep(image: np.ndarray) -> tuple[tuple[int, ...], bytes]:
+        small = overlay.encode(overlay.thumbnail(image, THUMB), quality=85) if work.thumbs else b""
+        return image.shape, small
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for layer, method in pairs:
+            create(file, f"maps/{store.encode(layer)}/{method}", placements[layer])
+        for batch in batches(detector, [item.file for item in items], batch_size, keep=keep):
+            skipped |= {readable(items[index].path): reason for index, reason in batch.skipped.items()}
             if batch.indices:
                 logits, maps = compute(detector, batch.inputs, work.layers, work.methods)
                 append_maps(file, maps)
                 for place, index in enumerate(batch.indices):
-                    item, image = items[index], batch.images[place]
-                    rows.append(record(detector, item, image, float(logits[place])))
+                    item, (shape, small) = items[index], batch.images[place]
+                    rows.append(record(detector, item, shape, float(logits[place])))
                     rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
-                    if work.thumbs:
-                        small = overlay.thumbnail(image, THUMB)
-                        store.write_bytes(out / "thumbs" / f"{item.index}.jpg", overlay.encode(small, quality=85))
+                    thumbs.append(np.frombuffer(small, np.uint8))
                     if work.labels is not None:
                         masks = work.labels.read(item.path)
                         measure_regions(regions, masks, maps, place, placements, len(work.labels.names))
             progress.update(len(batch.indices) + len(batch.skipped))
         file.attrs["rows"] = json.dumps(rows)
         file.attrs["skipped"] = json.dumps(skipped)
+        stored = file.create_dataset("thumbs", (len(rows),), h5py.vlen_dtype(np.uint8))
+        for place, small in enumerate(thumbs):
+            stored[place] = small
         if work.labels is not None:
             for (layer, method), found in regions.items():
-                file[f"regions/{encode(layer)}/{method}"] = np.array(found, np.float64).reshape(len(rows), 2 * len(work.labels.names) + 1)
+                file[f"regions/{store.encode(layer)}/{method}"] = np.array(found, np.float64).reshape(len(rows), 2 * len(work.labels.names) + 1)
         write_moments(file, rows, work)
-    return path
+    return store.write_bytes(out / "shards" / f"{name}.h5", buffer.getbuffer())
 
 
 def create(file: h5py.File, name: str, placement: Placement) -> h5py.Dataset:
@@ -138,23 +159,23 @@ def placed(data: h5py.Dataset, placement: Placement) -> None:
 def append_maps(file: h5py.File, maps: dict[tuple[str, str], np.ndarray]) -> None:
     """Append a batch of maps `(n, h, w)` each."""
     for (layer, method), values in maps.items():
-        data = file[f"maps/{encode(layer)}/{method}"]
+        data = file[f"maps/{store.encode(layer)}/{method}"]
         data.resize(len(data) + len(values), 0)
         data[-len(values) :] = values
 
 
-def record(detector: Detector, item: Item, image: np.ndarray, logit: float) -> dict[str, Any]:
+def record(detector: Detector, item: Item, shape: tuple[int, ...], logit: float) -> dict[str, Any]:
     """Return an image's row of `images.csv`."""
     probability = float(score(np.array(logit)))
     prediction = "fake" if probability >= detector.threshold else "real"
-    row = {key: value for key, value in asdict(item).items() if key not in ("file",)}
+    row = {key: value for key, value in asdict(item).items() if key != "file"} | {"path": readable(item.path)}
     return row | {
         "logit": logit,
         "score": probability,
         "prediction": prediction,
         "outcome": outcome(item.label, prediction),
-        "width": image.shape[1],
-        "height": image.shape[0],
+        "width": shape[1],
+        "height": shape[0],
     }
 
 
@@ -183,25 +204,20 @@ def write_moments(file: h5py.File, rows: list[dict[str, Any]], work: Work) -> No
     groups = members([row["label"] for row in rows], [row["outcome"] for row in rows]) if rows else {}
     for layer in work.layers:
         for method in work.methods:
-            maps = file[f"maps/{encode(layer)}/{method}"][:]
+            maps = file[f"maps/{store.encode(layer)}/{method}"][:]
             for group, chosen in groups.items():
                 moments = Moments.of(maps[chosen])
-                place = file.create_group(f"moments/{group}/{encode(layer)}/{method}")
+                place = file.create_group(f"moments/{group}/{store.encode(layer)}/{method}")
                 place["mean"], place["squares"] = moments.mean, moments.squares
                 place.attrs["count"], place.attrs["empty"] = moments.count, moments.empty
 
 
 def read_moments(file: h5py.File, group: str, layer: str, method: str) -> Moments | None:
     """Return one group's moments from a shard; None where the shard has no such image."""
-    place = file.get(f"moments/{group}/{encode(layer)}/{method}")
+    place = file.get(f"moments/{group}/{store.encode(layer)}/{method}")
     if place is None:
         return None
     return Moments(int(place.attrs["count"]), int(place.attrs["empty"]), place["mean"][:], place["squares"][:])
-
-
-def encode(layer: str) -> str:
-    """Return a layer's name as one HDF5 name: '/' would open a group."""
-    return layer.replace("/", "+")
 
 
 def whole(path: Path) -> bool:
@@ -211,7 +227,7 @@ def whole(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             json.loads(file.attrs["rows"])
-            return "moments" in file or not json.loads(file.attrs["rows"])
+            return "thumbs" in file
     except (OSError, KeyError, ValueError):
         path.unlink()
         return False

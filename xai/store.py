@@ -55,7 +55,7 @@ def write_text(path: str | Path, text: str) -> Path:
     return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def write_bytes(path: str | Path, data: bytes) -> Path:
+def write_bytes(path: str | Path, data: bytes | memoryview) -> Path:
     """Write a binary file whole."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
@@ -133,3 +133,8 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise RunError(f"'{path}' cannot be written: {error.strerror}; give another --out") from None
     return path
+
+
+def encode(layer: str) -> str:
+    """Return a layer's name as one HDF5 name: '/' would open a group."""
+    return layer.replace("/", "+")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from xai.errors import ImageError
 from xai.images import read
 from xai.progress import bar
 
+BUDGET = 256 * 2**20  # bytes of decoded originals in one batch
+AHEAD = 16  # images decoded before they are asked for
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -22,13 +27,13 @@ class Batch:
 
     Args:
         indices: of the paths that were read.
-        images: uint8 `(h, w, 3)`, RGB, each at its own size.
+        images: per image what `keep` returned, by default its pixels, uint8 `(h, w, 3)`, RGB.
         inputs: float32 `(n, height, width, 3)` as the network wants them.
         skipped: index -> reason.
     """
 
     indices: list[int]
-    images: list[np.ndarray]
+    images: list[Any]
     inputs: np.ndarray
     skipped: dict[int, str]
 
@@ -38,16 +43,21 @@ def batches(
     paths: Sequence[Path],
     batch_size: int | None = None,
     *,
+    keep: Callable[[np.ndarray], Any] = lambda image: image,
     label: str = "",
     quiet: bool = True,
     workers: int = 2,
 ) -> Iterator[Batch]:
     """Decode images in the background and yield them in batches, in order.
 
+    A batch is closed early when the originals in it grow large, so that memory does not
+    depend on how many images there are and little on how big they are.
+
     Args:
         detector: says what the pixels must look like.
         paths: files.
-        batch_size: images a batch; default by the network's input size.
+        batch_size: images a batch at most; default by the network's input size.
+        keep: what of each original to hand on, called in the decoding threads.
         label: shown on the progress bar.
         quiet: no progress bar.
         workers: decoding threads.
@@ -55,32 +65,41 @@ def batches(
     from xai.maps.onepass import batch_size as fitting
 
     size = batch_size or fitting(detector)
-    prepare = detector.preprocessing.prepare
 
-    def decode(path: Path) -> tuple[np.ndarray, np.ndarray] | str:
+    def decode(path: Path) -> tuple[Any, np.ndarray] | str:
         try:
             image = read(path)
-            return image, prepare(image)
+            return keep(image), detector.preprocessing.prepare(image)
         except ImageError as error:
             return str(error)
 
     with ThreadPoolExecutor(workers) as pool, bar(len(paths), label, quiet=quiet) as progress:
         waiting = iter(enumerate(paths))
-        ahead: list[tuple[int, Future]] = []
+        ahead: deque[tuple[int, Future]] = deque()
+        indices, images, inputs, skipped, weight = [], [], [], {}, 0
         while True:
-            # at most two batches are decoded ahead, so memory does not grow with the number of images
-            ahead += [(index, pool.submit(decode, path)) for index, path in islice(waiting, 2 * size - len(ahead))]
+            missing = min(size, AHEAD) + workers - len(ahead)
+            ahead.extend((index, pool.submit(decode, path)) for index, path in islice(waiting, missing))
             if not ahead:
-                return
-            now, ahead = ahead[:size], ahead[size:]
-            ahead += [(index, pool.submit(decode, path)) for index, path in islice(waiting, size)]
-            done = [(index, future.result()) for index, future in now]
-            good = [(index, result) for index, result in done if not isinstance(result, str)]
-            inputs = np.stack([result[1] for _, result in good]) if good else np.zeros((0, *detector.size, 3), np.float32)
-            yield Batch(
-                [index for index, _ in good],
-                [result[0] for _, result in good],
-                inputs,
-                {index: result for index, result in done if isinstance(result, str)},
-            )
-            progress.update(len(now))
+                break
+            index, future = ahead.popleft()
+            result = future.result()
+            if isinstance(result, str):
+                skipped[index] = result
+            else:
+                indices.append(index)
+                images.append(result[0])
+                inputs.append(result[1])
+                weight += getattr(result[0], "nbytes", 0)
+            if len(indices) + len(skipped) >= size or weight >= BUDGET:
+                yield Batch(indices, images, stacked(inputs, detector), skipped)
+                progress.update(len(indices) + len(skipped))
+                indices, images, inputs, skipped, weight = [], [], [], {}, 0
+        if indices or skipped:
+            yield Batch(indices, images, stacked(inputs, detector), skipped)
+            progress.update(len(indices) + len(skipped))
+
+
+def stacked(inputs: list[np.ndarray], detector: Detector) -> np.ndarray:
+    """Return prepared images as one array, also where there are none."""
+    return np.stack(inputs) if inputs else np.zeros((0, *detector.size, 3), np.float32)

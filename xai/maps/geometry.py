@@ -16,7 +16,7 @@ POINTWISE = frozenset(
     GaussianDropout ActivityRegularization Identity Dense Relu Relu6 Sigmoid Silu Gelu Tanh Softplus
     HardSwish HardSigmoid Cast Negative Abs Sqrt Square""".split()
 )
-MERGES = frozenset("Add Subtract Multiply Average Maximum Minimum Concatenate Divide TrueDivide".split())
+MERGES = frozenset("Add Subtract Multiply Average Maximum Minimum Concatenate Divide TrueDivide Stack".split())
 PLACELESS = frozenset(
     """Flatten Reshape GlobalAveragePooling2D GlobalMaxPooling2D Permute RepeatVector
     MultiHeadAttention Attention GetItem""".split()
@@ -60,6 +60,8 @@ def follow(step: Step, axes: dict[int, Axes], cells: dict[int, tuple[int, int]],
     if not sources:
         reasons = [lost[slot] for slot in step.inputs if slot in lost]
         return reasons[0] if reasons else f"'{step.name}' does not see the image"
+    if step.kind == "GetItem" and takes_channels(step):
+        return axes[sources[0]]
     if step.kind in PLACELESS or len(step.shape) != 4:
         return f"'{step.name}' ({step.kind}) mixes all places"
     if step.kind in MERGES or len(step.inputs) > 1:
@@ -67,13 +69,19 @@ def follow(step: Step, axes: dict[int, Axes], cells: dict[int, tuple[int, int]],
             return f"'{step.name}' ({step.kind}) is of a kind whose geometry is not known"
         return union([axes[slot] for slot in sources])
     y, x = axes[sources[0]]
-    if step.kind in POINTWISE:
-        return y, x
+    if step.kind in POINTWISE or (step.kind.startswith("Random") and step.kind != "RandomCrop"):
+        return y, x  # random layers do nothing outside training
     rule = RULES.get(step.kind)
     if rule is None:
         return f"'{step.name}' ({step.kind}) is of a kind whose geometry is not known"
     size = cells[sources[0]]
-    return rule(step.operation, 0, y, size[0]), rule(step.operation, 1, x, size[1])
+    return rule(step.layer, 0, y, size[0]), rule(step.layer, 1, x, size[1])
+
+
+def takes_channels(step: Step) -> bool:
+    """Say whether a GetItem picks channels only, `x[..., i]`, as `preprocess_input` does."""
+    key = step.arguments.args[1] if len(step.arguments.args) > 1 else None
+    return isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis
 
 
 def union(branches: list[Axes]) -> Axes:

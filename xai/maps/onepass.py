@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xai.detector import Detector
+from xai.detector import Detector, finite
 from xai.errors import LayerError, WhyfakeError, listed
 from xai.maps.cam import METHODS
 
@@ -29,7 +29,7 @@ def compute(
         images: float32 `(N, height, width, 3)` from `preprocessing.prepare`.
         layers: names from `detector.select`.
         methods: names from `METHODS`.
-        target: "fake", or "real" for the same maps with the opposite sign.
+        target: "fake", or "real" for the opposite sign of every method that uses the gradient.
 
     Returns:
         The logits of fake `(N,)` and, by (layer, method), float32 `(N, h, w)` maps.
@@ -43,7 +43,7 @@ def compute(
         detector.compiled[key] = build(detector, *key)
     logits, maps = detector.compiled[key](tf.convert_to_tensor(images, tf.float32))
     pairs = [(layer, method) for layer in layers for method in methods]
-    return logits.numpy(), {pair: values.numpy() for pair, values in zip(pairs, maps, strict=True)}
+    return finite(logits.numpy()), {pair: values.numpy() for pair, values in zip(pairs, maps, strict=True)}
 
 
 def build(detector: Detector, layers: tuple[str, ...], methods: tuple[str, ...], target: str) -> Callable[[Any], Any]:
@@ -74,7 +74,7 @@ def build(detector: Detector, layers: tuple[str, ...], methods: tuple[str, ...],
         return logits, maps
 
     shape = (None, *detector.size, 3)
-    return tf.function(one_pass, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    return tf.function(one_pass, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
 
 
 def trace(detector: Detector, images: Any, layers: Sequence[str], tape: Any | None = None) -> tuple[dict[str, Any], Any]:

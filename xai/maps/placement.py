@@ -13,6 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
+EDGE = 0.25  # of a tent: half a stride beyond the outer centres on both axes
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -115,6 +117,27 @@ class Placement:
         columns = weights(self.x, self.cells[1], self.image[1], size[1])  # (W, w)
         return rows @ maps.astype(np.float32, copy=False) @ columns.T
 
+    def show(self, maps: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Draw maps for the eye: as `place`, but an outer cell keeps its value up to its own border.
+
+        `place` fades to zero beyond the outer cells' centres, which colours would show as
+        weak evidence.
+
+        Args:
+            maps: float `(..., h, w)`.
+            size: `(height, width)` of the canvas; default the network's input size.
+
+        Returns:
+            float32 `(..., height, width)`, zero where `reach` is False.
+        """
+        size = size or self.image
+        cover = cover_of(self, size)
+        return np.where(cover > EDGE, self.place(maps, size) / np.maximum(cover, EDGE), 0)
+
+    def reach(self, size: tuple[int, int]) -> np.ndarray:
+        """Say per pixel of a canvas whether a cell covers it, bool `(height, width)`."""
+        return cover_of(self, size) > EDGE
+
     def gather(self, canvas: np.ndarray) -> np.ndarray:
         """Return, per cell, the share of its placed mass that falls on a mask.
 
@@ -145,6 +168,12 @@ def stretched(cells: tuple[int, int], image: tuple[int, int]) -> Placement:
     """Return the placement that other tools assume: the map stretched over the image."""
     y, x = (Axis(n / c, n / c / 2, n / c) for n, c in zip(image, cells, strict=True))
     return Placement(y, x, cells, image)
+
+
+@lru_cache(maxsize=64)
+def cover_of(placement: Placement, size: tuple[int, int]) -> np.ndarray:
+    """Return float32 `(height, width)` in [0, 1]: how far the tents of all cells reach over each pixel."""
+    return placement.place(np.ones(placement.cells, np.float32), size)
 
 
 @lru_cache(maxsize=64)

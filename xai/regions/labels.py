@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from xai.errors import DataError
+from xai.modelfile import sha256
 
 LEGEND = "legend.json"
 
@@ -19,7 +20,7 @@ class Labels:
     """A folder of label images that mirrors a data set.
 
     Args:
-        folder: holds `<path of the image>.png` (or with the image's own ending replaced by .png).
+        folder: holds the label image of `a/b.jpg` as `a/b.png`.
         names: the regions, left and right parts together.
         values: per region the label values that belong to it.
     """
@@ -27,6 +28,11 @@ class Labels:
     folder: Path
     names: tuple[str, ...]
     values: tuple[tuple[int, ...], ...]
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 of an image's label file, '' where there is none."""
+        file = (self.folder / path).with_suffix(".png")
+        return sha256(file) if file.is_file() else ""
 
     def read(self, path: str) -> np.ndarray | None:
         """Return the region masks of one image.
