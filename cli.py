@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,16 @@ class Commands(click.Group):
         except OSError as error:
             where = f" ('{error.filename}')" if error.filename else ""
             raise click.ClickException(readable(f"{error.strerror or error}{where}")) from None
+
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception as error:
+            if os.environ.get("WHYFAKE_DEBUG"):
+                raise
+            text = readable(" ".join(str(error).split()))[:300]
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported here
+                raise click.ClickException("out of memory; try a smaller --batch-size") from None
+            raise click.ClickException(f"unexpected {type(error).__name__}: {text}; WHYFAKE_DEBUG=1 shows where, please report it") from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work, not of the alphabet

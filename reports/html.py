@@ -77,6 +77,7 @@ def gather(run: Run) -> dict[str, Any]:
         "focus": spot,
         "signs": signs,
         "faces": behind,
+        "stretched": bool((run.record.get("options") or {}).get("stretch")),
         "areas": [layer["area"] for layer in data["layers"]],
         "cells": filmstrip.cells(run, means, signs),
         "attention": attention.tables(run),

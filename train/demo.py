@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def run(
     """Run the demo.
 
     Args:
-        out: gets `portraits/`, `detector/` and `audit/`; what is there already is used again.
+        out: gets `portraits/`, `detector/` and `audit/`; portraits that are there are used again.
         size: side of the portraits in pixels.
         count: portraits in all.
         epochs: at most.
@@ -62,14 +63,12 @@ def run(
     """
     artefact = Artefact.of("checkerboard")
     portraits = out / "portraits"
-    wanted = {"seed": seed, "size": size, "count": count}
+    wanted = {"seed": seed, "size": size, "count": count, "artefact": asdict(artefact)}
     made = store.read_json(portraits / "portraits.json") if (portraits / "portraits.json").exists() else None
     if made is None:
         say(f"drawing {count} portraits of {size} x {size}; the fakes carry a {artefact.kind} on the {artefact.region}")
         draw_portraits(portraits, count=count, size=size, kind=artefact.kind, region=None, strength=None, seed=seed, quiet=quiet)
     elif {key: made.get(key) for key in wanted} != wanted:
-        from xai.errors import DataError
-
         raise DataError(
             f"'{portraits}' holds other portraits ({made.get('count')} of {made.get('size')}, seed {made.get('seed')}); give another --out"
         )

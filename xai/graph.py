@@ -54,8 +54,8 @@ class Step:
 
         filled = {key: values[slot] for key, slot in self.slots.items()}
         args, kwargs = self.arguments.fill_in(filled)
-        if kwargs.get("training") is None and operation is None and takes_training(self.operation):
-            kwargs = kwargs | {"training": False}  # Keras' random layers would train by default
+        if operation is None and takes_training(self.operation):
+            kwargs = kwargs | {"training": False}  # as `predict` does; Keras' random layers would train by default
         return keras.tree.flatten((operation or self.operation)(*args, **kwargs))
 
 

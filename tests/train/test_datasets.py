@@ -112,6 +112,16 @@ def test_layout_errors(tmp_path, counts, message):
         scan(folder(tmp_path, counts))
 
 
+def test_two_names_for_one_thing_are_not_guessed(tmp_path):
+    with pytest.raises(DataError, match="has both 'Real/' and 'real/'"):
+        scan(folder(tmp_path / "a", {"Real": 1, "real": 1, "fake": 1}))
+    with pytest.raises(DataError, match="has both 'val/' and 'valid/'"):
+        scan(folder(tmp_path / "b", {f"{split}/{label}": 1 for split in ("val", "valid", "train") for label in ("real", "fake")}))
+    with pytest.raises(DataError, match="classes both directly in it and in 'test/'"):
+        scan(folder(tmp_path / "c", {"real": 1, "fake": 1, "test/real": 1, "test/fake": 1}))
+    assert scan(folder(tmp_path / "d", {"real": 1, "fake": 1, "test": 3})).counts() == {"real": 1, "fake": 1}
+
+
 def test_other_errors(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         scan(tmp_path / "gone")

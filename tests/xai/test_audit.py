@@ -57,7 +57,7 @@ def test_r8_streamed_means_equal_direct_means(run):
 def test_numbers_agree_between_files(run):
     summary = json.loads((run.folder / "summary.json").read_text())
     images = table(run.folder / "images.csv")
-    assert summary == json.loads(json.dumps(run.summary)) or summary["images"] == run.summary["images"]
+    assert summary == run.summary
     assert len(images) == summary["images"]["read"] == 40
     right = sum(row["label"] == row["prediction"] for row in images)
     assert summary["metrics"]["all"]["accuracy"] == right / 40
@@ -78,6 +78,78 @@ def test_region_table(run):
     assert sum(row["pointing"] for row in rows) == pytest.approx(1)
     assert {"eyes", "brows", "ears", "background"} <= {row["region"] for row in rows}
     assert len(table(run.folder / "regions.csv")) == len(run.summary["regions"])
+
+
+def test_words_of_the_command_lose_their_folders(tmp_path):
+    from xai.provenance import shown
+
+    assert [shown(word) for word in (str(tmp_path), f"--out={tmp_path}/new", "--layers", "backbone/conv,other", str(tmp_path / "new" / "run"))] == [
+        tmp_path.name, "--out=new", "--layers", "backbone/conv,other", "run",
+    ]  # fmt: skip
+
+
+def test_another_audit_into_the_same_folder_leaves_nothing_stale(trained, portraits, tmp_path):
+    detector = load(trained.model)
+    masks = str(portraits / "masks" / "labels")
+    first = audit_folder(
+        detector, portraits / "fake", tmp_path / "run", Request(layers="last", limit=6, masks=str(portraits / "masks" / "labels" / "fake"))
+    )
+    before = {path.name: path.read_bytes() for path in (first.folder / "thumbs").iterdir()}
+    audit_folder(detector, portraits, tmp_path / "run", Request(layers="last", limit=4, masks=None))
+    assert len(list((tmp_path / "run" / "thumbs").iterdir())) == 4
+    assert not (tmp_path / "run" / "regions.csv").exists()
+    chosen = {path.name.split("__")[0] for path in (tmp_path / "run" / "channels").iterdir()}
+    assert chosen <= {row["index"] for row in table(tmp_path / "run" / "images.csv")} and masks
+    again = audit_folder(
+        detector, portraits / "fake", tmp_path / "run", Request(layers="last", limit=6, masks=str(portraits / "masks" / "labels" / "fake"))
+    )
+    assert {path.name: path.read_bytes() for path in (again.folder / "thumbs").iterdir()} == before
+
+
+def test_changed_masks_are_measured_again(trained, portraits, tmp_path):
+    import shutil
+
+    masks = tmp_path / "masks"
+    shutil.copytree(portraits / "masks" / "labels", masks)
+    shutil.copy(portraits / "legend.json", masks)
+    request = Request(layers="last", limit=4, masks=str(masks))
+    audit_folder(load(trained.model), portraits, tmp_path / "run", request)
+    for path in masks.rglob("*.png"):
+        Image.new("L", (256, 256), 1).save(path)  # skin everywhere
+    result = audit_folder(load(trained.model), portraits, tmp_path / "run", request)
+    skin = next(row for row in result.summary["regions"] if row["region"] == "skin")
+    assert skin["area_share"] == 1
+
+
+def test_full_disk_is_one_line_and_nothing_is_lost(trained, portraits, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from xai.errors import RunError
+
+    detector, request = load(trained.model), Request(layers="last", limit=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(auditing.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+        with pytest.raises(RunError, match="are needed; free some and run the same command"):
+            audit_folder(detector, portraits, tmp_path / "run", request)
+    lines = []
+    audit_folder(detector, portraits, tmp_path / "run", request, say=lines.append)
+    assert "1 of 1 shards were there" in lines[-1]
+
+
+def test_nested_layers_go_through_audit_and_page(portraits, tmp_path):
+    import keras
+    from keras import layers
+
+    from reports import render
+    from xai import wrap
+
+    backbone = keras.Sequential([keras.Input((64, 64, 3)), layers.Conv2D(4, 4, 4, activation="relu", name="inner")], name="backbone")
+    image = keras.Input((64, 64, 3))
+    out = layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling2D()(backbone(image)))
+    detector = wrap(keras.Model(image, out), name="nested")
+    result = audit_folder(detector, portraits, tmp_path / "run", Request(limit=4))
+    assert [row["layer"] for row in result.summary["maps"][:1]] == ["backbone/inner"]
+    assert "backbone/inner" in render(result.folder).read_text(encoding="utf-8")
 
 
 def test_provenance_names_no_folder_of_this_machine(run, portraits):

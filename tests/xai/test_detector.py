@@ -209,3 +209,112 @@ def test_broken_card(tmp_path):
     (tmp_path / "detector.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
         xai.load(tmp_path)
+
+
+def test_random_layers_do_nothing_while_explaining():
+    """Keras' augmentation layers train by default when they are called outside fit."""
+    body = [
+        layers.RandomFlip(),
+        layers.RandomRotation(0.4),
+        layers.Conv2D(2, 3, name="conv"),
+        layers.Flatten(),
+        layers.Dense(1, activation="sigmoid"),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *body])
+    detector = wrap(model)
+    assert np.array_equal(detector.logits(IMAGES), detector.logits(IMAGES))
+    assert np.allclose(score(detector.logits(IMAGES)), model.predict(IMAGES, verbose=0).ravel(), atol=1e-6)
+    assert detector.layers["conv"].placement.offset == (1.5, 1.5)
+
+
+def test_any_size_model_is_placed_by_one_run():
+    body = [
+        layers.Conv2D(4, 2, 2, name="a"),
+        layers.Conv2D(4, 10, 2, name="b"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(1, activation="sigmoid"),
+    ]
+    detector = wrap(keras.Sequential([keras.Input((None, None, 3)), *body]), size=64)
+    assert detector.layers["b"].placement.offset == (10, 10) and detector.layers["b"].shape == (12, 12, 4)
+    _, maps = compute(detector, np.ones((1, 64, 64, 3), np.float32), ["a", "b"], ["hirescam"])
+    assert maps["b", "hirescam"].shape == (1, 12, 12)
+
+
+def test_preprocess_input_and_wrapped_convolutions_keep_their_place():
+    image = keras.Input((64, 64, 3))
+    x = keras.applications.resnet50.preprocess_input(image)
+    x = layers.SpectralNormalization(layers.Conv2D(4, 2, 2), name="spectral")(x)
+    model = keras.Model(image, layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling2D()(x)))
+    detector = wrap(model)
+    assert detector.select("auto") == ["spectral"]
+    assert detector.layers["spectral"].placement.offset == (1, 1)
+
+
+def test_a_last_convolution_that_is_the_logit_is_not_mapped():
+    body = [layers.Conv2D(4, 2, 2, activation="relu", name="c"), layers.Conv2D(1, 4, activation="sigmoid", name="last"), layers.Flatten()]
+    detector = wrap(keras.Sequential([keras.Input((8, 8, 3)), *body]))
+    assert detector.select("auto") == ["c"]
+    with pytest.raises(LayerError, match="is the logit's own layer"):
+        detector.select("last,c")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda x: layers.GlobalAveragePooling2D()(layers.Conv2D(1, 1, activation="sigmoid")(x)),
+        lambda x: 1 - layers.Dense(1, activation="sigmoid")(layers.Flatten()(x)),
+    ],
+)
+def test_probabilities_are_not_taken_for_logits(last):
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(ModelError, match="computes its answer from the sigmoid in"):
+        wrap(keras.Model(image, last(layers.Conv2D(2, 2)(image))))
+
+
+def test_max_pooling_is_not_called_averaging():
+    image = keras.Input((8, 8, 3))
+    x = layers.GlobalMaxPooling2D()(layers.Conv2D(2, 2)(image))
+    detector = wrap(keras.Model(image, layers.Dense(1, activation="sigmoid")(x)))
+    assert detector.head.kind == "global max pooling" and "not known" in detector.default_method()[1]
+    assert "averages over all places" in wrap(tiny_model("pooling")).default_method()[1]
+
+
+def test_no_convolution_no_map_one_line():
+    detector = wrap(keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(1, activation="sigmoid")]))
+    with pytest.raises(LayerError, match="has no convolution that can be mapped"):
+        detector.select("auto")
+
+
+def test_nan_is_said():
+    model = tiny_model()
+    model.get_layer("out").set_weights([np.full((32, 1), np.nan), np.zeros(1)])
+    with pytest.raises(ModelError, match="answers with NaN"):
+        wrap(model).logits(np.ones((1, 8, 8, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"model_sha256": "0" * 64}, "belongs to another model file"),
+        ({"threshold": None}, "impossible 'threshold'"),
+        ({"range": 5}, "impossible 'range'"),
+        ({"range": ["a", "b"]}, "impossible 'range'"),
+        ({"positive": "cat"}, "impossible 'positive'"),
+    ],
+)
+def test_impossible_cards(tmp_path, card, message):
+    tiny_model().save(tmp_path / "model.keras")
+    (tmp_path / "detector.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=message):
+        xai.load(tmp_path)
+
+
+def test_mixed_precision_maps_are_float32():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = body(lambda x: layers.Dense(1, activation="sigmoid", dtype="float32")(x))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    logits, maps = compute(wrap(model), IMAGES, ["conv"], ["gradcam", "hirescam"])
+    assert all(values.dtype == np.float32 for values in maps.values())
+    assert np.allclose(score(logits), np.asarray(model(IMAGES)).ravel(), atol=1e-3)

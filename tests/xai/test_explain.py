@@ -95,6 +95,32 @@ def test_batches_keep_order_and_stay_bounded(tiny, tmp_path, monkeypatch):
     assert most[0] <= 12
 
 
+def test_relative_and_absolute_paths_stay_inside_the_output(tiny, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    result = write_overlays(tiny, ["a.png", str(folder / "sub" / "a.png")], "out", methods=["hirescam"])
+    assert result.overlays == 2 and len(list((folder / "out").glob("*.jpg"))) == 2
+
+
+def test_its_own_pictures_are_no_input(tiny, folder):
+    for _ in range(2):
+        assert write_overlays(tiny, [folder], folder / "out", methods=["hirescam"]).images == 2
+
+
+def test_large_originals_close_a_batch_early(tiny, folder, monkeypatch):
+    from xai import stream
+
+    monkeypatch.setattr(stream, "BUDGET", 1)
+    assert [len(batch.indices) for batch in batches(tiny, [folder / "a.png"] * 3, 8)] == [1, 1, 1]
+    assert [len(batch.indices) for batch in batches(tiny, [folder / "a.png"] * 3, 8, keep=lambda image: None)] == [3]
+
+
+def test_names_that_are_no_utf8(tiny, folder, tmp_path):
+    import os
+
+    os.rename(folder / "a.png", os.fsencode(folder) + b"/odd\xff" + b"x" * 120 + b".png")
+    assert write_overlays(tiny, [folder], tmp_path / "out").images == 2
+
+
 def test_target_real_shows_the_opposite(tiny, folder):
     fake = explain(tiny, [folder], methods=["hirescam"]).maps["conv", "hirescam"]
     real = explain(tiny, [folder], methods=["hirescam"], target="real").maps["conv", "hirescam"]

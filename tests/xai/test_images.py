@@ -63,6 +63,21 @@ def test_exif_rotation_is_applied(tmp_path):
     assert pixels[:, -8:].mean() < pixels[:, :8].mean() - 100  # the dark top is now on the right
 
 
+def test_damaged_exif_does_not_cost_the_image(tmp_path):
+    good = saved(tmp_path, "a.jpg", Image.fromarray(RAMP), exif=Image.Exif()).read_bytes()
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + 6 + 14) + b"Exif\0\0" + b"II*\0\x08\0\0\0\xff\xff\x12\x01\xee\xee"
+    assert read(write(tmp_path, "b.jpg", good[:2] + segment + good[2:])).shape == (64, 48, 3)
+
+
+def test_reading_leaves_the_warning_filters_alone(tmp_path):
+    import warnings
+
+    path = saved(tmp_path, "a.png", Image.fromarray(RAMP))
+    before = list(warnings.filters)
+    read(path)
+    assert warnings.filters == before
+
+
 def test_transparency_lies_on_white(tmp_path):
     clear = Image.new("RGBA", (16, 16), (200, 0, 0, 0))
     assert read(saved(tmp_path, "a.png", clear)).min() == 255

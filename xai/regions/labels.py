@@ -60,7 +60,7 @@ class Labels:
 
 
 def open_labels(folder: str | Path) -> Labels:
-    """Open a folder of label images; `legend.json` lies in it or up to two folders above.
+    """Open a folder of label images; `legend.json` lies in it or up to three folders above.
 
     Raises:
         DataError: no folder, no legend, or a damaged one.
@@ -68,7 +68,7 @@ def open_labels(folder: str | Path) -> Labels:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"masks '{folder}' is no folder; expected label images with the data set's own paths")
-    legend = next((place / LEGEND for place in (folder, *folder.resolve().parents[:2]) if (place / LEGEND).is_file()), None)
+    legend = next((place / LEGEND for place in (folder, *folder.resolve().parents[:3]) if (place / LEGEND).is_file()), None)
     if legend is None:
         raise DataError(f'\'{folder}\' has no {LEGEND} in or above it; write one such as {{"0": "background", "1": "skin"}}')
     try:
