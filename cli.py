@@ -74,6 +74,14 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             metavar="LOW HIGH",
             help="What pixel values 0 and 255 become for a foreign model.  [default: from the card, else 0 255]",
         ),
+        "split": click.option(
+            "--split",
+            default="all",
+            show_default=True,
+            type=click.Choice(["all", "train", "valid", "test"]),
+            help="Only images that were in this split in training.",
+        ),
+        "stretch": click.option("--stretch", is_flag=True, help="Stretch maps over the image as other tools do, instead of placing them."),
         "strict": click.option("--strict", is_flag=True, help="Fail if any image cannot be read."),
         "quiet": click.option("--quiet", is_flag=True, help="Print only the result and errors."),
         "json": click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output."),
@@ -211,14 +219,7 @@ def train(
 @click.argument("model")
 @click.argument("data")
 @click.option("--out", help="Folder for metrics.json, predictions.csv and pictures.")
-@click.option(
-    "--split",
-    default="all",
-    show_default=True,
-    type=click.Choice(["all", "train", "valid", "test"]),
-    help="Only images that were in this split in training.",
-)
-@shared("batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
+@shared("split", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
 def evaluate(
     model: str, data: str, out: str | None, split: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool,
     as_json: bool, **foreign: Any,
@@ -277,10 +278,9 @@ def layers(model: str, as_json: bool, **foreign: Any) -> None:
 @click.option("--out", required=True, help="Folder for the overlays.")
 @click.option("--target", default="fake", show_default=True, type=click.Choice(["fake", "real"]), help="Show the evidence for this class.")
 @click.option("--signed", is_flag=True, help="Show evidence for and against, in diverging colours.")
-@click.option("--stretch", is_flag=True, help="Stretch maps over the image as other tools do, instead of placing them.")
 @click.option("--opacity", default=0.6, show_default=True, type=click.FloatRange(0, 1), help="Of the strongest value.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads that decode and write.")
-@shared("layers", "method", "batch-size", "limit", *FOREIGN, "strict", "quiet", "json")
+@shared("layers", "method", "stretch", "batch-size", "limit", *FOREIGN, "strict", "quiet", "json")
 def explain(
     model: str, images: Sequence[str], out: str, target: str, signed: bool, stretch: bool, opacity: float, workers: int, layers: str, methods: str,
     batch_size: int | None, limit: int | None, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
@@ -307,16 +307,8 @@ def explain(
 @click.argument("model")
 @click.argument("data")
 @click.option("--out", required=True, help="The run directory; the same command goes on where it was stopped.")
-@click.option(
-    "--split",
-    default="all",
-    show_default=True,
-    type=click.Choice(["all", "train", "valid", "test"]),
-    help="Only images that were in this split in training.",
-)
 @click.option("--masks", help="Folder of label images with a legend.json: adds the region table.")
-@click.option("--stretch", is_flag=True, help="Stretch maps over the image as other tools do, instead of placing them.")
-@shared("layers", "methods", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
+@shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
 def audit(
     model: str, data: str, out: str, split: str, masks: str | None, stretch: bool, layers: str, methods: str, batch_size: int | None,
     limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
