@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -26,6 +27,8 @@ class Commands(click.Group):
         except MemoryError:
             raise click.ClickException("out of memory; try a smaller --batch-size") from None
         except OSError as error:
+            if error.errno == errno.EPIPE:  # `whyfake … | head`: click ends quietly
+                raise
             where = f" ('{error.filename}')" if error.filename else ""
             raise click.ClickException(readable(f"{error.strerror or error}{where}")) from None
 
@@ -173,7 +176,7 @@ def portraits(folder: str, count: int, size: int, artefact: str, region: str | N
 @click.argument("name")
 @click.argument("data")
 @click.option("--out", default=None, help="Folder for the model and its card.  [default: runs/NAME]")
-@click.option("--size", default=1024, show_default=True, type=click.IntRange(1), help="Side of the network's input in pixels.")
+@click.option("--size", type=click.IntRange(1), help="Side of the network's input in pixels.  [default: its project's, 1024 for alexnet18]")
 @click.option("--epochs", default=40, show_default=True, type=click.IntRange(1), help="At most; stops earlier by itself.")
 @click.option("--patience", default=8, show_default=True, type=click.IntRange(1), help="Epochs without a better validation loss.")
 @click.option("--learning-rate", default=1e-4, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam.")
@@ -182,17 +185,17 @@ def portraits(folder: str, count: int, size: int, artefact: str, region: str | N
 @click.option("--flip", is_flag=True, help="Mirror training images at random.")
 @shared("batch-size", "seed", "strict", "quiet", "json")
 def train(
-    name: str, data: str, out: str | None, size: int, epochs: int, patience: int, learning_rate: float, test_share: float, average: float, flip: bool,
-    batch_size: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
+    name: str, data: str, out: str | None, size: int | None, epochs: int, patience: int, learning_rate: float, test_share: float, average: float,
+    flip: bool, batch_size: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train network NAME on a folder DATA with real/ and fake/ in it."""
     from xai.backend import import_quietly
 
     import_quietly()
-    from train.fit import Options, fit
+    from train.fit import Options, fit, native_size
 
     options = Options(
-        size=size,
+        size=size or native_size(name),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

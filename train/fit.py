@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from models import build
+from models.registry import entry
 from train import datasets
 from train.datasets import Manifest
 from train.evaluate import curves, logits_of, write_evaluation
@@ -172,6 +173,18 @@ def fit(name: str, data: str | Path, out: str | Path, options: Options, *, say: 
         "versions": versions(),
     }
     return save(model, manifest, out, card, {**training.skipped, **validation.skipped}, quiet)
+
+
+def native_size(name: str) -> int:
+    """Return the input side that a network's project used, in pixels.
+
+    Raises:
+        WhyfakeError: an unknown name.
+    """
+    try:
+        return entry(name).size
+    except ValueError as error:
+        raise WhyfakeError(str(error)) from None
 
 
 def unreadable(data: str | Path, source: Feed) -> None:
