@@ -111,8 +111,11 @@ def open_detector(model: str, foreign: dict[str, Any]) -> Any:
 
 
 def split_names(text: str) -> list[str]:
-    """Return names given with commas between."""
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    """Return names given with commas between; none at all is wrong usage."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise click.UsageError("--method names no method; expected names with commas between")
+    return names
 
 
 def finish(skipped: dict[str, str], where: Path | None, strict: bool) -> None:

@@ -9,6 +9,7 @@ from train.datasets import Manifest, hashed, limited, scan
 from xai.audit import Audited, audit, seen_in_training
 from xai.detector import Detector
 from xai.errors import DataError
+from xai.explanation import outside
 from xai.provenance import Request
 from xai.shard import Item
 
@@ -23,8 +24,8 @@ def chosen(
     """
     manifest = scan(data, labelled=labelled)
     if out is not None:
-        place = Path(out).resolve()  # an earlier run's own pictures are no images of the data set
-        manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if place not in (manifest.root / row.path).resolve().parents))
+        kept = set(outside([manifest.root / row.path for row in manifest.rows], Path(out)))
+        manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if manifest.root / row.path in kept))
     seen = seen_in_training(detector)
     if split == "all":  # chosen first: hashing reads every file that is left
         return hashed(limited(manifest, limit, seed)), seen

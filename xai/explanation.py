@@ -63,7 +63,7 @@ class Explanation:
                 shown = signed and METHODS[method].signed
                 picture = overlay.overlay(image, maps[index], self.placements[layer], signed=shown)
                 store.write_bytes(folder / overlay_name(name, layer, method), overlay.encode(picture))
-        write_scores(folder, names, self.paths, self.logits, self.maps)
+        write_scores(folder, names, self.paths, self.logits, {pair: is_empty(values) for pair, values in self.maps.items()})
         store.write_table(folder / "skipped.csv", ("path", "reason"), sorted(self.skipped.items()))
         return folder
 
@@ -219,7 +219,7 @@ def write_overlays(
     if not rows:
         raise ImageError(f"none of the {len(paths)} images could be read; '{folder / 'skipped.csv'}' says why")
     empty = {pair: np.concatenate(values) for pair, values in emptiness.items()}
-    write_scores(folder, [names[i] for i in rows], [paths[i] for i in rows], np.concatenate(logits), None, empty)
+    write_scores(folder, [names[i] for i in rows], [paths[i] for i in rows], np.concatenate(logits), empty)
     return Written(len(rows), len(rows) * len(empty), int(sum(values.sum() for values in empty.values())), skipped)
 
 
@@ -228,11 +228,9 @@ def write_scores(
     names: Sequence[str],
     paths: Sequence[Path],
     logits: np.ndarray,
-    maps: Maps | None,
-    empty: dict[tuple[str, str], np.ndarray] | None = None,
+    empty: dict[tuple[str, str], np.ndarray],
 ) -> None:
     """Write `scores.csv`: path, file stem of the overlays, logit, score, and which maps were empty."""
-    empty = empty if empty is not None else {pair: is_empty(values) for pair, values in (maps or {}).items()}
     header = ["path", "name", "logit", "score", *(f"empty:{layer}:{method}" for layer, method in empty)]
     scores = score(logits)
     rows = (

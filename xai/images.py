@@ -177,7 +177,8 @@ def grey(values: np.ndarray) -> np.ndarray:
 
 def guess(path: Path) -> str:
     """Say in words what a file that is no image seems to be."""
-    head = path.read_bytes()[:64] if path.stat().st_size < 1 << 20 else open_head(path)
+    with path.open("rb") as file:
+        head = file.read(64)
     known = (
         (b"<!DOCTYPE", "an HTML page"),
         (b"<html", "an HTML page"),
@@ -196,9 +197,3 @@ def guess(path: Path) -> str:
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "it is a text file"
     return "its content is of no known image format, or its first bytes are damaged"
-
-
-def open_head(path: Path) -> bytes:
-    """Return the first 64 bytes of a file."""
-    with path.open("rb") as file:
-        return file.read(64)

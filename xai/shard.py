@@ -18,7 +18,7 @@ from xai.aggregate import Moments, members, outcome
 from xai.detector import Detector, score
 from xai.errors import readable
 from xai.maps.placement import Placement
-from xai.regions.attention import attend_gathered
+from xai.regions.attention import attend
 from xai.regions.labels import Labels
 from xai.stream import batches
 
@@ -195,7 +195,7 @@ def measure_regions(
             continue
         if layer not in gathered:
             gathered[layer] = placements[layer].gather(masks)
-        result = attend_gathered(maps[layer, method][place], gathered[layer], masks, placements[layer])
+        result = attend(maps[layer, method][place], masks, placements[layer], gathered[layer])
         found.append(np.concatenate([result.area, result.mass, [result.peak]]))
 
 

@@ -26,7 +26,7 @@ class Attention:
     peak: int
 
 
-def attend(values: np.ndarray, masks: np.ndarray, placement: Placement) -> Attention:
+def attend(values: np.ndarray, masks: np.ndarray, placement: Placement, gathered: np.ndarray | None = None) -> Attention:
     """Measure one map.
 
     A cell's positive value is shared out over the pixels it covers; mass that falls
@@ -36,6 +36,8 @@ def attend(values: np.ndarray, masks: np.ndarray, placement: Placement) -> Atten
         values: float `(h, w)`, raw.
         masks: bool `(R, H, W)`, exclusive.
         placement: of the map's layer.
+        gathered: `placement.gather(masks)`, float `(R, h, w)`, where it is known already:
+            all methods of a layer share it.
 
     Example:
         >>> from xai.maps.placement import stretched
@@ -44,14 +46,11 @@ def attend(values: np.ndarray, masks: np.ndarray, placement: Placement) -> Atten
         >>> found.area.tolist(), found.mass.round(4).tolist(), found.peak  # a cell keeps 6/7 of its mass on its own pixel
         ([0.5, 0.5], [0.3214, 0.6786], 1)
     """
-    return attend_gathered(values, placement.gather(masks), masks, placement)
-
-
-def attend_gathered(values: np.ndarray, gathered: np.ndarray, masks: np.ndarray, placement: Placement) -> Attention:
-    """Measure one map with `placement.gather(masks)` given, which all methods of a layer share."""
     area = masks.mean((1, 2))
     if is_empty(values[None])[0]:
         return Attention(area, np.full(len(masks), np.nan), -1)
+    if gathered is None:
+        gathered = placement.gather(masks)
     positive = np.maximum(values, 0).astype(np.float64)
     whole = placement.coverage(masks.shape[1:])
     mass = (gathered * positive).sum((1, 2)) / (whole * positive).sum()
