@@ -110,6 +110,64 @@ def test_same_padding_and_stride_16_cell_2_of_14_at_224():
     assert stretched((14, 14), (224, 224)).centre((2, 2)) == (40, 40)  # 7.5 pixels off: 39.5 counted from pixel centres
 
 
+def lit_columns(backbone, height, width):
+    """Light one column after the other under a nested backbone; give per layer which cells of a row answer to which.
+
+    All kernels are ones and every value is made 0 or 1: a cell is lit where it sees a lit column.
+    """
+    body = getattr(keras.applications, backbone)(include_top=False, weights=None, input_shape=(height, width, 3))
+    for weight in body.weights:
+        weight.assign(np.full(weight.shape, float(weight.path.endswith(("kernel", "gamma", "variance"))), np.float32))
+    image = keras.Input((height, width, 3))
+    x = layers.GlobalAveragePooling2D()(body(layers.Rescaling(1 / 255)(image)))
+    detector = wrap(keras.Model(image, layers.Dense(1, activation="sigmoid")(x)))
+    columns = np.concatenate([np.eye(width), np.zeros((1, width))]).astype(np.float32)  # the last image is dark
+    lit = np.ascontiguousarray(np.broadcast_to(columns[:, None, :, None], (width + 1, height, width, 3)))
+    values = {detector.graph.inputs[0]: lit}
+    for step in detector.graph.run(values):
+        if step.name not in detector.layers:
+            continue
+        slot, placement = step.outputs[0], detector.layers[step.name].placement
+        if placement.receptive_field[1] > width:
+            return
+        values[slot] = lit if step.kind in ("Rescaling", "Normalization") else (np.asarray(values[slot]) > 0).astype(np.float32)
+        yield step.name, placement, np.asarray(values[slot]).any((1, 3))  # (images, w)
+
+
+@pytest.mark.parametrize(("backbone", "height"), [("MobileNetV2", 32), ("EfficientNetV2B0", 32), ("ResNet50", 32), ("Xception", 71)])
+def test_r6_probing_nested_backbones(backbone, height):
+    checked = 0
+    for name, placement, seen in lit_columns(backbone, height, 96):
+        for cell in range(placement.cells[1]):
+            centre, reach = placement.centre((0, cell))[1], placement.receptive_field[1] / 2
+            if centre - reach < 0 or centre + reach > 96:
+                continue  # the image's border cuts its field
+            columns = np.flatnonzero(seen[:-1, cell])
+            assert not seen[-1, cell], name
+            assert (columns[0] + columns[-1] + 1) / 2 == pytest.approx(centre, abs=0.5), name
+            assert columns[-1] - columns[0] + 1 == 2 * reach, name
+            checked += 1
+    assert checked > 500
+
+
+def test_layers_of_one_backbone_only():
+    """ConvNeXt's LayerScale and InceptionResNetV2's scaled sum are kinds of their own."""
+    body = keras.applications.ConvNeXtTiny(include_top=False, weights=None, input_shape=(32, 32, 3))
+    x = layers.GlobalAveragePooling2D()(body.output)
+    detector = wrap(keras.Model(body.input, layers.Dense(1, activation="sigmoid")(x)))
+    assert not any("not known" in why for why in detector.refused.values())
+    assert {"LayerScale", "LayerNormalization"} <= {layer.kind for layer in detector.layers.values()}
+
+    class CustomScaleLayer(layers.Layer):
+        def call(self, inputs):
+            return inputs[0] + inputs[1]
+
+    image = keras.Input((16, 16, 3))
+    both = CustomScaleLayer(name="both")([layers.Conv2D(2, 3, padding="same")(image), layers.Conv2D(2, 5, padding="same")(image)])
+    detector = wrap(keras.Model(image, layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling2D()(both))))
+    assert detector.layers["both"].placement.receptive_field == (5, 5)
+
+
 axes = st.builds(Axis, stride=st.floats(1, 40), offset=st.floats(0, 60), field=st.just(1.0))
 
 

@@ -14,9 +14,9 @@ POINTWISE = frozenset(
     """Rescaling Normalization BatchNormalization LayerNormalization GroupNormalization UnitNormalization
     Activation ReLU LeakyReLU PReLU ELU Softmax Dropout SpatialDropout2D AlphaDropout GaussianNoise
     GaussianDropout ActivityRegularization Identity Dense Relu Relu6 Sigmoid Silu Gelu Tanh Softplus
-    HardSwish HardSigmoid Cast Negative Abs Sqrt Square""".split()
+    HardSwish HardSigmoid Cast Negative Abs Sqrt Square LayerScale StochasticDepth""".split()
 )
-MERGES = frozenset("Add Subtract Multiply Average Maximum Minimum Concatenate Divide TrueDivide Stack".split())
+MERGES = frozenset("Add Subtract Multiply Average Maximum Minimum Concatenate Divide TrueDivide Stack CustomScaleLayer".split())
 PLACELESS = frozenset(
     """Flatten Reshape GlobalAveragePooling2D GlobalMaxPooling2D Permute RepeatVector
     MultiHeadAttention Attention GetItem""".split()
