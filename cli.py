@@ -2,130 +2,32 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from xai.errors import WhyfakeError, readable
+from xai.terminal import Commands, finish, say, shared, split_names, training
 from xai.version import VERSION
 
-
-class Commands(click.Group):
-    """Turns every error the user can mend into one line and exit status 1, in one place."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except WhyfakeError as error:
-            raise click.ClickException(readable(" ".join(str(error).split()))) from None
-        except MemoryError:
-            raise click.ClickException("out of memory; try a smaller --batch-size") from None
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # `whyfake … | head`: click ends quietly
-                raise
-            where = f" ('{error.filename}')" if error.filename else ""
-            raise click.ClickException(readable(f"{error.strerror or error}{where}")) from None
-
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
-            raise
-        except Exception as error:
-            if os.environ.get("WHYFAKE_DEBUG"):
-                raise
-            text = readable(" ".join(str(error).split()))[:300]
-            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported here
-                raise click.ClickException("out of memory; try a smaller --batch-size") from None
-            raise click.ClickException(f"unexpected {type(error).__name__}: {text}; WHYFAKE_DEBUG=1 shows where, please report it") from None
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of the work, not of the alphabet
-
-
-def say(line: str) -> None:
-    """Print a line for people: on standard error, so that --json output stays clean."""
-    click.echo(line, err=True)
-
-
-def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds options which look and mean the same everywhere."""
-    options = {
-        "layers": click.option("--layers", default="auto", show_default=True, help="auto, conv, last, all, or names with commas between."),
-        "methods": click.option("--method", "methods", default="activation,gradcam,hirescam", show_default=True, help="Map methods, commas between."),
-        "method": click.option(
-            "--method", "methods", default="hirescam", show_default=True, help="Map methods, commas between: activation, gradcam, hirescam."
-        ),
-        "batch-size": click.option("--batch-size", type=click.IntRange(1), help="Images a pass; by default as the size allows."),
-        "seed": click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice."),
-        "limit": click.option("--limit", type=click.IntRange(1), help="Take at most so many images."),
-        "positive": click.option(
-            "--positive", type=click.Choice(["fake", "real"]), help="What a high score of a foreign model means.  [default: from the card, else fake]"
-        ),
-        "size": click.option("--model-size", "size", type=click.IntRange(1), help="Input side of a model that takes any size."),
-        "colour-order": click.option(
-            "--colour-order", type=click.Choice(["RGB", "BGR"]), help="Of a foreign model.  [default: from the card, else RGB]"
-        ),
-        "range": click.option(
-            "--range",
-            "value_range",
-            nargs=2,
-            type=float,
-            metavar="LOW HIGH",
-            help="What pixel values 0 and 255 become for a foreign model.  [default: from the card, else 0 255]",
-        ),
-        "split": click.option(
-            "--split",
-            default="all",
-            show_default=True,
-            type=click.Choice(["all", "train", "valid", "test"]),
-            help="Only images that were in this split in training.",
-        ),
-        "stretch": click.option("--stretch", is_flag=True, help="Stretch maps over the image as other tools do, instead of placing them."),
-        "strict": click.option("--strict", is_flag=True, help="Fail if any image cannot be read."),
-        "quiet": click.option("--quiet", is_flag=True, help="Print only the result and errors."),
-        "json": click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output."),
-    }
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name in reversed(names):
-            function = options[name](function)
-        return function
-
-    return decorate
-
-
-FOREIGN = ("positive", "size", "colour-order", "range")
+FOREIGN = ("positive", "size", "colour-order", "range", "crop")
 
 
 def open_detector(model: str, foreign: dict[str, Any]) -> Any:
-    """Load a detector with the options of a foreign model."""
+    """Load a detector with the options of a foreign model; what its own card says of the classes stands."""
+    from dataclasses import replace
+
     from xai.backend import import_quietly
     from xai.detector import load
 
     import_quietly()
-    return load(model, **foreign)
-
-
-def split_names(text: str) -> list[str]:
-    """Return names given with commas between; none at all is wrong usage."""
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise click.UsageError("--method names no method; expected names with commas between")
-    return names
-
-
-def finish(skipped: dict[str, str], where: Path | None, strict: bool) -> None:
-    """Say what was skipped; with --strict that is a failure."""
-    if not skipped:
-        return
-    click.echo(f"skipped {len(skipped)} unreadable file{'s' if len(skipped) > 1 else ''}{f': see {where}' if where else ''}", err=True)
-    if strict:
-        path, reason = next(iter(sorted(skipped.items())))
-        raise click.ClickException(readable(f"--strict: {len(skipped)} unreadable, the first is {path}: {reason}"))
+    positive = foreign.pop("positive")
+    detector = load(model, **foreign)
+    known = "positive" in (detector.card or {})
+    return detector if known or positive is None else replace(detector, positive=positive)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -176,49 +78,96 @@ def portraits(folder: str, count: int, size: int, artefact: str, region: str | N
 
 
 @main.command()
+@click.argument("data")
+@click.option("--out", help="Folder for the page, inspection.json and files.csv.")
+@click.option("--positive", type=click.Choice(["fake", "real"]), help="What 1 stands for where classes are only called 0 and 1.")
+@shared("limit", "seed", "strict", "quiet", "json")
+def inspect(data: str, out: str | None, positive: str | None, limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool) -> None:
+    """Look at a data set: counts, sizes, formats, duplicates, and what files alone give away."""
+    from train import inspection
+
+    found = inspection.inspect(data, positive=positive, limit=limit, seed=seed, quiet=quiet)
+    click.echo(json.dumps(inspection.summary(found)) if as_json else inspection.text(found))
+    if out:
+        page = render_page(inspection.write(found, out))
+        say(f"report: {page}")
+    finish(found["skipped"], Path(out) / "skipped.csv" if out else None, strict)
+
+
+@main.command()
 @click.argument("name")
 @click.argument("data")
 @click.option("--out", default=None, help="Folder for the model and its card.  [default: runs/NAME]")
-@click.option("--size", type=click.IntRange(1), help="Side of the network's input in pixels.  [default: its project's, 1024 for alexnet18]")
-@click.option("--epochs", default=40, show_default=True, type=click.IntRange(1), help="At most; stops earlier by itself.")
-@click.option("--patience", default=8, show_default=True, type=click.IntRange(1), help="Epochs without a better validation loss.")
-@click.option("--learning-rate", default=1e-4, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam.")
-@click.option("--test-share", default=0.15, show_default=True, type=click.FloatRange(0, 0.9), help="Of each class, set aside first.")
-@click.option("--average", default=1.5, show_default=True, type=click.FloatRange(0, 50), help="Average the weights over so many epochs; 0: not.")
-@click.option("--flip", is_flag=True, help="Mirror training images at random.")
+@click.option("--encoder", type=click.Path(), help="Of encoder-classifier: the autoencoder's model or folder.")
+@click.option("--head", type=click.Choice(["dense", "conv"]), help="Of encoder-classifier.  [default: dense]")
+@click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training that was stopped.")
+@training()
 @shared("batch-size", "seed", "strict", "quiet", "json")
 def train(
-    name: str, data: str, out: str | None, size: int | None, epochs: int, patience: int, learning_rate: float, test_share: float, average: float,
-    flip: bool, batch_size: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
+    name: str, data: str, out: str | None, encoder: str | None, head: str | None, resume: bool, strict: bool, quiet: bool, as_json: bool,
+    **choices: Any,
 ) -> None:  # fmt: skip
-    """Train network NAME on a folder DATA with real/ and fake/ in it."""
+    """Train network NAME on DATA: a folder with real/ and fake/ in it, or another layout that 'inspect' names.
+
+    NAME is one of the networks of the reference. An autoencoder learns from images without labels;
+    transfer:BACKBONE starts from any network of keras.applications.
+    """
     from xai.backend import import_quietly
 
     import_quietly()
-    from train.fit import Options, fit, native_size
+    from train import autoencode, fit
 
-    options = Options(
-        size=size or native_size(name),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        patience=patience,
-        seed=seed,
-        test=test_share,
-        flip=flip,
-        average=average,
-    )
-    folder = Path(out or Path("runs") / name)
-    result = fit(name, data, folder, options, say=(lambda line: None) if quiet else say, quiet=quiet)
+    folder = Path(out or Path("runs") / name.replace(":", "-"))
+    network = {key: value for key, value in (("encoder", encoder), ("head", head)) if value}
+    options = training_options(name, network=network, **choices)
+    job: Any = autoencode.fit if name == "autoencoder" else fit.fit
+    result = job(name, data, folder, options, resume=resume, say=(lambda line: None) if quiet else say, quiet=quiet)
+    page = render_page(folder) if (folder / "metrics.json").exists() or name == "autoencoder" else None
     if as_json:
-        click.echo(json.dumps({"model": str(result.model), "metrics": result.card["metrics"], "epochs": result.card["training"]["epochs"]}))
+        keys = [key for key in ("metrics", "reconstruction") if key in result.card]
+        click.echo(json.dumps({"model": str(result.model), "epochs": result.card["training"]["epochs"]} | {key: result.card[key] for key in keys}))
     else:
         from xai.metrics import report as text
 
-        for part, metrics in result.card["metrics"].items():
-            click.echo(f"{'test' if part == 'test' else 'validation'}\n{text(metrics)}\n")
-        click.echo(f"model: {result.model}")
+        if name != "autoencoder":  # in full on the test set, or on what there is
+            part = "test" if "test" in result.metrics else "valid"
+            click.echo(f"{'test' if part == 'test' else 'validation'}: {text(result.metrics[part])}\n")
+        click.echo("\n".join([f"model: {result.model}", *([f"report: {page}"] if page else [])]))
     finish(result.skipped, folder / "skipped.csv", strict)
+
+
+def training_options(name: str, *, augment: str, weights: str, network: dict[str, Any], **choices: Any) -> Any:
+    """Return the options of a training from the command line's words."""
+    from train.augment import Augment
+    from train.options import recipe
+
+    own = network | ({"weights": weights} if name.startswith("transfer:") else {})
+    return recipe(name, augment=Augment.parse(augment), network=own, **choices)
+
+
+@main.command()
+@click.argument("data")
+@click.option("--out", default="runs/zoo", show_default=True, help="Folder for the comparison and its trainings.")
+@click.option("--networks", help="Names with commas between.  [default: the seven of the 64 x 64 comparison]")
+@click.option("--shares", default="", help="Also train on these shares of the training images, such as 0.25,0.5: a learning curve.")
+@training()
+@shared("batch-size", "seed", "strict", "quiet", "json")
+def zoo(data: str, out: str, networks: str | None, shares: str, augment: str, strict: bool, quiet: bool, as_json: bool, **choices: Any) -> None:
+    """Train several networks on DATA under one protocol and compare them; the same command goes on after a stop."""
+    from xai.backend import import_quietly
+
+    import_quietly()
+    from train import zoo as comparison
+    from train.augment import Augment
+
+    names = split_names(networks, "--networks", "network") if networks else comparison.USUAL
+    talk = (lambda line: None) if quiet else say
+    found = comparison.compare(
+        data, out, names=names, shares=comparison.parse_shares(shares), augment=Augment.parse(augment), say=talk, quiet=quiet, **choices
+    )
+    page = render_page(Path(out))
+    click.echo(json.dumps(found) if as_json else f"{comparison.text(found)}\nreport: {page}")
+    finish(found["skipped"], None, strict)
 
 
 @main.command()
@@ -234,9 +183,14 @@ def evaluate(
     from train.evaluate import evaluate as measure_all
     from xai.metrics import report as text
 
+    positive = foreign["positive"]
     detector = open_detector(model, foreign)
-    metrics, skipped = measure_all(detector, data, out=out, split=split, limit=limit, seed=seed, batch_size=batch_size, quiet=quiet)
+    metrics, skipped = measure_all(
+        detector, data, out=out, split=split, limit=limit, seed=seed, positive=positive, batch_size=batch_size, quiet=quiet
+    )
     click.echo(json.dumps(metrics) if as_json else text(metrics))
+    if out:
+        say(f"report: {render_page(Path(out))}")
     finish(skipped, Path(out) / "skipped.csv" if out else None, strict)
 
 
@@ -327,8 +281,11 @@ def audit(
         layers=layers, methods=tuple(split_names(methods)), seed=seed, limit=limit, split=split, masks=masks, stretch=stretch,
         command=("whyfake", *sys.argv[1:]),
     )  # fmt: skip
+    positive = foreign["positive"]
     detector = open_detector(model, foreign)
-    result = audit_folder(detector, data, out, request, batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say)
+    result = audit_folder(
+        detector, data, out, request, positive=positive, batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say
+    )
     page = render_page(result.folder)
     if as_json:
         click.echo(json.dumps({"report": str(page), "images": result.summary["images"], "metrics": result.summary["metrics"]}))
@@ -343,7 +300,7 @@ def audit(
 @main.command()
 @click.argument("folder")
 def report(folder: str) -> None:
-    """Render the page of a run FOLDER again; needs neither model nor images."""
+    """Render the page of a FOLDER of results again; needs neither model nor images."""
     click.echo(f"report: {render_page(Path(folder))}")
 
 

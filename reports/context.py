@@ -175,7 +175,7 @@ def tiles(run: Run, spot: Focus) -> list[dict[str, str]]:
         {
             "name": "Skipped",
             "value": words.number(skipped),
-            "note": "could not be read, listed below" if skipped else "every file could be read",
+            "note": "listed below with the reason" if skipped else "every file could be read",
         }
     )
     return shown

@@ -35,9 +35,20 @@ def table(run: Run) -> dict[str, Any] | None:
     rows = []
     for key, name, note in MEASURES:
         text = words.number if key == "roc_auc" else words.percent
-        values = [(text(c.get(key)), words.interval(c.get(f"{key}_interval"))) for _, c in columns]
+        bounds = decimals if key == "roc_auc" else words.interval
+        values = [(text(c.get(key)), bounds(c.get(f"{key}_interval"))) for _, c in columns]
         rows.append((name, note, values))
     return {"columns": [(n, words.number(c.get("count"))) for n, c in columns], "rows": rows}
+
+
+def decimals(bounds: Sequence[Any] | None) -> str:
+    """Return an interval of an area, which is no share, to three decimals.
+
+    Example:
+        >>> decimals([0.7634, 0.86]), decimals(None)
+        ('0.763 to 0.860', '–')
+    """
+    return f"{words.fixed(bounds[0], 3)} to {words.fixed(bounds[1], 3)}" if bounds else words.NONE
 
 
 def confusion(run: Run) -> list[dict[str, Any]]:

@@ -69,7 +69,8 @@ def portraits(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, portraits):
     """alexnet18 after one short epoch on the portraits: nothing learnt, everything written."""
-    from train.fit import Options, fit
+    from train.fit import fit
+    from train.options import Options
 
     lines: list[str] = []
     out = tmp_path_factory.mktemp("runs") / "alexnet18"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def test_explain_goes_through_a_folder_of_odd_files(whyfake, trained, tmp_path):
 
 def test_strict_makes_a_skipped_file_a_failure(whyfake, trained, tmp_path):
     result = whyfake("explain", trained.model, bad_folder(tmp_path), "--out", tmp_path / "out", "--strict")
-    assert result.exit_code == 1 and "Error: --strict: 2 unreadable, the first is" in result.output
+    assert result.exit_code == 1 and "Error: --strict: skipped 2 unreadable files; the first is" in result.output
 
 
 def test_audit_and_report_again(whyfake, trained, portraits, tmp_path):
@@ -147,6 +148,18 @@ def places(tmp_path, trained, portraits):
         ("train alexnet18 D --out T --size 100", 1, "at least 256 pixels a side"),
         ("train resnet99 D --out T --size 256", 1, "network 'resnet99' is not known"),
         ("train alexnet18 D --out B --size 256", 1, "cannot be written"),
+        ("train lenet D --out T --augment mirror", 1, "augmentation 'mirror' is not known"),
+        ("train transfer:mobilenetv2 D --out T", 1, "MobileNetV2"),
+        ("train transfer:MobileNetV2 D --out T --weights G", 1, "do not exist; expected imagenet, none or a file"),
+        ("train encoder-classifier D --out T", 1, "--encoder"),
+        ("train encoder-classifier D --out T --encoder M", 1, "encoder"),
+        ("train autoencoder E --out T", 1, "no images in"),
+        ("train lenet D --out T --resume --balance sometimes", 2, "Invalid value for '--balance'"),
+        ("zoo D --out T --networks lenet,resnet99", 1, "network 'resnet99' is not known"),
+        ("zoo D --out T --networks ,", 2, "--networks names no network"),
+        ("zoo D --out T --shares half", 1, "share 'half' is no number"),
+        ("inspect G", 1, "does not exist"),
+        ("inspect E", 1, "no images"),
         ("evaluate M O", 1, "has 'real/' but no 'fake/'"),
         ("evaluate M G", 1, "does not exist"),
         ("report E", 1, "summary.json"),
@@ -164,6 +177,33 @@ def test_mistakes_give_one_line_and_a_status(whyfake, places, words, status, mes
     if status == 1:
         errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
         assert len(errors) == 1 and result.stderr.splitlines()[-1] == errors[0]
+
+
+def test_numbered_classes_need_to_be_told_apart(whyfake, trained, portraits, tmp_path):
+    """1 means real here: --positive real says so, and does not turn our own model round."""
+    for label, number in (("fake", "0"), ("real", "1")):
+        shutil.copytree(portraits / label, tmp_path / "data" / number)
+    refused = whyfake("evaluate", trained.model, tmp_path / "data")
+    assert refused.exit_code == 1 and "--positive" in refused.output
+    told = json.loads(whyfake("evaluate", trained.model, tmp_path / "data", "--positive", "real", "--json").stdout)
+    straight = json.loads(whyfake("evaluate", trained.model, portraits, "--json").stdout)
+    assert told["confusion"] == straight["confusion"]
+
+
+def test_inspect(whyfake, portraits, tmp_path):
+    result = whyfake("inspect", portraits, "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "40 images" in result.stdout and "file size" in result.stdout
+    assert "report: " in result.stderr and (tmp_path / "out" / "index.html").is_file()
+    found = json.loads(whyfake("inspect", portraits, "--json").stdout)
+    assert found["layout"].startswith("Class folders") and "files" not in found
+
+
+def test_a_small_comparison(whyfake, portraits, tmp_path):
+    words = ("zoo", portraits, "--networks", "lenet", "--size", 32, "--epochs", 1, "--out", tmp_path)
+    result = whyfake(*words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("network") and f"report: {tmp_path / 'index.html'}" in result.stdout
+    assert "lenet: already there" in whyfake(*words).stderr
 
 
 def test_demo_on_few_portraits(whyfake, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from train.datasets import Manifest, hashed, limited, scan
@@ -15,24 +16,32 @@ from xai.shard import Item
 
 
 def chosen(
-    detector: Detector, data: str | Path, *, split: str, limit: int | None, seed: int, labelled: bool, out: str | Path | None = None
+    detector: Detector,
+    data: str | Path,
+    *,
+    split: str,
+    limit: int | None,
+    seed: int,
+    labelled: bool,
+    positive: str | None = None,
+    out: str | Path | None = None,
 ) -> tuple[Manifest, dict[str, str]]:
     """Return the images to look at and, by content hash, the split each was in in training.
 
     Raises:
         DataError: no such folder, or no image of that split.
     """
-    manifest = scan(data, labelled=labelled)
+    manifest = scan(data, labelled=labelled, positive=positive)
     if out is not None:
         kept = set(outside([manifest.root / row.path for row in manifest.rows], Path(out)))
-        manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if manifest.root / row.path in kept))
+        manifest = replace(manifest, rows=tuple(row for row in manifest.rows if manifest.root / row.path in kept))
     seen = seen_in_training(detector)
     if split == "all":  # chosen first: hashing reads every file that is left
         return hashed(limited(manifest, limit, seed)), seen
     manifest = hashed(manifest)
     if not seen:
         raise DataError(f"--split {split}: the model has no manifest.csv beside it, so its splits are not known; use --split all")
-    manifest = Manifest(manifest.root, tuple(row for row in manifest.rows if seen.get(row.sha256) == split))
+    manifest = replace(manifest, rows=tuple(row for row in manifest.rows if seen.get(row.sha256) == split))
     if not manifest.rows:
         raise DataError(f"none of the images in '{data}' was in the model's {split} split; use --split all")
     return limited(manifest, limit, seed), seen
@@ -44,12 +53,13 @@ def audit_folder(
     out: str | Path,
     request: Request,
     *,
+    positive: str | None = None,
     batch_size: int | None = None,
     quiet: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Audited:
-    """Audit a folder; arguments as in `xai.audit.audit`."""
-    manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False, out=out)
+    """Audit a folder; `positive` as in `datasets.scan`, the other arguments as in `xai.audit.audit`."""
+    manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False, positive=positive, out=out)
     items = [
         Item(index, manifest.root / row.path, row.path, row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
     ]

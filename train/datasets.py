@@ -1,141 +1,129 @@
-"""Folders of images become a manifest: path, label, split, content hash."""
+"""Data sets: a layout is recognised, files are hashed, rows are split, copies never apart."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from train.layouts import NoClasses, layout
+from train.lists import Contradiction, Listing, agreed, find_lists, listing
+from train.manifest import CLASSES, Manifest, Row, joined, key
+from train.tables import read_table
 from xai.errors import DataError
-from xai.images import find, walk
+from xai.images import find
 from xai.modelfile import sha256
-from xai.provenance import manifest_digest
-from xai.store import write_table
 
-CLASSES = ("real", "fake")  # index = the number a network learns
-SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+__all__ = ["CLASSES", "Manifest", "Row", "hashed", "key", "limited", "prepared", "scan", "shares", "split"]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image of a data set.
-
-    Args:
-        path: relative to the data set's folder.
-        label: "real", "fake" or "" (unlabelled).
-        split: "train", "valid", "test" or "" (not split yet).
-        sha256: of the file's bytes, "" until hashed.
-    """
-
-    path: str
-    label: str = ""
-    split: str = ""
-    sha256: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A data set: its folder and its rows, sorted by path."""
-
-    root: Path
-    rows: tuple[Row, ...]
-
-    def counts(self, of: str = "label") -> dict[str, int]:
-        """Count rows per label (or per "split"); keys without rows are left out."""
-        return dict(sorted(Counter(getattr(row, of) for row in self.rows).items(), reverse=True))
-
-    def select(self, split: str) -> Manifest:
-        """Return the rows of one split."""
-        return replace(self, rows=tuple(row for row in self.rows if row.split == split))
-
-    def digest(self) -> str:
-        """Return a SHA-256 over labels and content hashes; the same data gives the same digest anywhere."""
-        return manifest_digest((row.label, row.sha256) for row in self.rows)
-
-    def write(self, path: str | Path) -> Path:
-        """Write `path,label,split,sha256` as CSV."""
-        return write_table(path, ("path", "label", "split", "sha256"), ((r.path, r.label, r.split, r.sha256) for r in self.rows))
-
-
-def scan(folder: str | Path, *, labelled: bool = True) -> Manifest:
-    """Read a data set's layout.
-
-    Either `real/` and `fake/`, or `train/`, `valid/`, `test/` folders that hold those;
-    names in any case, images at any depth below. Other folders beside them are left alone.
+def prepared(
+    data: str | Path,
+    *,
+    seed: int,
+    test: float = 0.15,
+    valid: float = 0.2,
+    positive: str | None = None,
+    near: bool = True,
+    quiet: bool = True,
+) -> Manifest:
+    """Read a data set and split it: recognised, hashed, copies found, no copy on both sides.
 
     Args:
-        folder: the data set.
-        labelled: a folder without classes is an error; otherwise its images come unlabelled.
+        data: a folder, or a CSV file.
+        seed: of the split.
+        test, valid: shares, as in `split`.
+        positive: "fake" or "real": what 1 stands for where classes are only called 0 and 1.
+        near: also keep near copies together; reads every image once.
+        quiet: no progress bar.
 
     Returns:
-        The manifest, not hashed.
+        The manifest with a split on every row; `crossing` counts copies that a given layout puts on several sides.
 
     Raises:
-        DataError: missing, empty, one class only, or a class folder without images.
+        DataError: as `scan` and `split`.
+    """
+    manifest = hashed(scan(data, positive=positive))
+    together: Sequence[Sequence[int]] = ()
+    if near:
+        from train.duplicates import duplicates, perceptual
+
+        together = duplicates(manifest, perceptual(manifest, quiet)[0], quiet).near
+    return split(manifest, seed=seed, test=test, valid=valid, together=together)
+
+
+def scan(folder: str | Path, *, labelled: bool = True, positive: str | None = None) -> Manifest:
+    """Read a data set's layout.
+
+    - Class folders: `real/` and `fake/` in any case, or other usual names ("training_real",
+      "1_fake", "ffhq", "stylegan2"); several of one class are taken together. Images at any depth
+      below; folders that stand for no class are left alone.
+    - `0/` and `1/` with `positive`.
+    - Split folders (`train/`, `val/`, `test/`) with class folders in them, or the other way round.
+    - FFHQ's numbered folders (`00000/`, `01000/`) beside a folder of fakes.
+    - CSV: a file, or `train.csv`, `valid.csv`, `test.csv` or one file in the folder, with columns for
+      path and label and perhaps split. Where class folders are there too, the CSV is taken if it lists
+      all their images, and left alone (the sentence says so) if it does not; two that contradict
+      each other are an error.
+    - All of these also in a folder that is alone in the given one.
+
+    Args:
+        folder: the data set: a folder, or a CSV file.
+        labelled: a folder without classes is an error; otherwise its images come unlabelled.
+        positive: "fake" or "real": what 1 stands for where classes are only called 0 and 1.
+
+    Returns:
+        The manifest, not hashed; `layout` names what was recognised.
+
+    Raises:
+        DataError: missing, empty, one class only, a class folder without images, or a layout that can be read in two ways.
     """
     root = Path(folder)
-    if not root.is_dir():
-        what = "is a file; give its folder" if root.exists() else "does not exist"
-        raise DataError(f"data set '{root}' {what}; expected a folder with real/ and fake/ in it")
-    names = folders(root)
-    splits: dict[str, Path] = {}
-    for name, entry in names.items():
-        if name in SPLITS and set(CLASSES) & set(folders(entry)):
-            if SPLITS[name] in splits:
-                raise DataError(f"'{root}' has both '{splits[SPLITS[name]].name}/' and '{entry.name}/'; keep one of them")
-            splits[SPLITS[name]] = entry
-    rows: list[Row] = []
-    if splits and set(CLASSES) & set(names):
-        raise DataError(f"'{root}' has classes both directly in it and in '{next(iter(splits.values())).name}/'; give one of the two")
-    if splits:
-        for split, entry in splits.items():
-            rows += class_rows(root, entry, split)
-    elif set(CLASSES) & set(names):
-        rows = class_rows(root, root, "")
-    elif labelled:
-        seen = ", ".join(sorted(entry.name for entry in names.values())[:8]) or "no folders"
-        raise DataError(f"'{root}' holds no classes: expected folders real/ and fake/ (or train/, valid/, test/ with those); found: {seen}")
+    if positive not in (None, *CLASSES):
+        raise DataError(f"positive is '{positive}'; expected fake or real")
+    if root.is_file() and root.suffix.lower() == ".csv":
+        base, rows, said = listing([read_table(root)], root.parent, positive, labelled)
+    elif root.is_dir():
+        base, rows, said = recognised(root, positive, labelled)
     else:
-        rows = [Row(path.relative_to(root).as_posix()) for path in find([root])]
-    return Manifest(root, tuple(sorted(rows, key=lambda row: row.path)))
+        what = "is a file; give its folder" if root.exists() else "does not exist"
+        raise DataError(f"data set '{root}' {what}; expected a folder with real/ and fake/ in it, or a CSV file")
+    return Manifest(base, tuple(sorted(rows, key=lambda row: row.path)), said[0].upper() + said[1:])
 
 
-def folders(place: Path) -> dict[str, Path]:
-    """Return the folders in a folder by their names in lower case.
-
-    Raises:
-        DataError: two names differ only in case, so that one would be lost.
-    """
-    found: dict[str, Path] = {}
-    for entry in sorted(place.iterdir()):
-        if entry.is_dir():
-            if entry.name.lower() in found and entry.name.lower() in (*CLASSES, *SPLITS):
-                raise DataError(f"'{place}' has both '{found[entry.name.lower()].name}/' and '{entry.name}/'; keep one of them")
-            found[entry.name.lower()] = entry
-    return found
-
-
-def class_rows(root: Path, folder: Path, split: str) -> list[Row]:
-    """Return the rows below `folder/real` and `folder/fake`."""
-    names = folders(folder)
-    rows: list[Row] = []
-    for label in CLASSES:
-        other = CLASSES[1 - CLASSES.index(label)]
-        if label not in names:
-            raise DataError(
-                f"'{folder}' has '{other}/' but no '{label}/'; a detector needs both classes "
-                f"(to map unlabelled images, give the folder '{folder / other}' itself)"
-                if other in names
-                else f"'{folder}' has no real/ and fake/ folders"
-            )
-        paths = walk(names[label])
-        if not paths:
-            raise DataError(f"'{names[label]}' holds no images; expected files ending in .png, .jpg, .webp, …")
-        rows += [Row(path.relative_to(root).as_posix(), label, split) for path in paths]
-    return rows
+def recognised(root: Path, positive: str | None, labelled: bool) -> Listing:
+    """Return what a folder's CSV files and class folders say together."""
+    found: Listing | None = None
+    trouble: DataError | None = None
+    try:
+        tables, place = find_lists(root)
+        if tables:
+            found = listing(tables, place, positive, labelled)
+    except Contradiction:
+        raise
+    except DataError as error:
+        trouble = error
+    if found and not all(row.label for row in found[1]):
+        found = None  # without labels it says no more than the folder
+    try:
+        rows, said = layout(root, positive)
+    except DataError as error:
+        if found:
+            return found
+        if not isinstance(error, NoClasses):
+            raise
+        if labelled and trouble:
+            raise DataError(f"{trouble}; and '{root}' holds no class folders (real/ and fake/)") from None
+        if labelled:
+            raise
+        note = error.note or (f"a CSV is left alone: {trouble}" if trouble else "")
+        return root, [Row(path.relative_to(root).as_posix()) for path in find([root])], "unlabelled images, at any depth" + (note and f"; {note}")
+    if found:
+        return agreed(found, root, rows, said)
+    return root, rows, f"{said}; a CSV is left alone: {trouble}" if trouble else said
 
 
 def hashed(manifest: Manifest) -> Manifest:
@@ -151,18 +139,19 @@ def hashed(manifest: Manifest) -> Manifest:
         return replace(manifest, rows=tuple(pool.map(content, manifest.rows)))
 
 
-def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0.2) -> Manifest:
+def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0.2, together: Sequence[Sequence[int]] = ()) -> Manifest:
     """Put every row into train, valid or test: seeded and stratified.
 
-    Files with the same content count as one and stay on one side. A split that the
-    layout gives is kept as it is, copies across it too; where it has no valid/, that
-    share is taken from train/.
+    Copies count as one and stay on one side, also where they stand in both classes. A
+    split that the layout gives is kept as it is, copies across it too (`crossing` counts
+    these); where it has no valid/, that share is taken from train/.
 
     Args:
-        manifest: hashed.
+        manifest: hashed; files with the same content are copies.
         seed: of the shuffle.
         test: share of each class that is set aside first, in [0, 1).
         valid: share of what is left, for early stopping, in (0, 1).
+        together: further groups of copies, as row numbers.
 
     Returns:
         The manifest with a split on every row.
@@ -170,13 +159,14 @@ def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0
     Raises:
         DataError: a class is too small to be split.
     """
+    names = units(manifest, together)
     given = any(row.split for row in manifest.rows)
-    has_valid = any(row.split == "valid" for row in manifest.rows)
-    if given and has_valid:
-        return manifest
+    if given and any(row.split == "valid" for row in manifest.rows):
+        return replace(manifest, crossing=crossings(names, [row.split for row in manifest.rows]))
+    free = [row.split in ("", "train") for row in manifest.rows]
     chosen: dict[str, str] = {}
     for label in CLASSES:
-        keys = sorted({key(row) for row in manifest.rows if row.label == label and row.split in ("", "train")})
+        keys = sorted({name for name, row, own in zip(names, manifest.rows, free, strict=True) if own and row.label == label})
         order = np.random.default_rng([seed, CLASSES.index(label)]).permutation(len(keys))
         tests = 0 if given else round(len(keys) * test)
         valids = max(1, round((len(keys) - tests) * valid))
@@ -185,15 +175,42 @@ def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0
         for place, index in enumerate(order):
             part = "test" if place < tests else "valid" if place < tests + valids else "train"
             chosen.setdefault(keys[index], part)  # a file that stands in both classes goes one way
-    return replace(
-        manifest,
-        rows=tuple(replace(row, split=chosen[key(row)] if row.split in ("", "train") else row.split) for row in manifest.rows),
-    )
+    parts = [chosen[name] if own else row.split for name, row, own in zip(names, manifest.rows, free, strict=True)]
+    rows = tuple(replace(row, split=part) for row, part in zip(manifest.rows, parts, strict=True))
+    return replace(manifest, rows=rows, crossing=crossings(names, parts))
 
 
-def key(row: Row) -> str:
-    """Return what makes a row's image itself: its content, or its path where that is unknown."""
-    return row.sha256 or row.path
+def units(manifest: Manifest, together: Sequence[Sequence[int]]) -> list[str]:
+    """Return a name per row, the same for rows that must stay together.
+
+    Example:
+        >>> units(Manifest(Path(), (Row("a"), Row("b"), Row("c"))), [(0, 2)])
+        ['a', 'b', 'a']
+    """
+    names = [key(row) for row in manifest.rows]
+    if not together:
+        return names
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(name, index), index) for index, name in enumerate(names)]
+    pairs += [(group[0], other) for group in together for other in group[1:]]
+    for linked in joined(len(names), [pair for pair in pairs if pair[0] != pair[1]]):
+        name = min(names[index] for index in linked)
+        for index in linked:
+            names[index] = name
+    return names
+
+
+def crossings(names: Sequence[str], splits: Sequence[str]) -> int:
+    """Count the names that stand in more than one split.
+
+    Example:
+        >>> crossings(["a", "a", "b", "b"], ["train", "test", "train", "train"])
+        1
+    """
+    places: dict[str, set[str]] = {}
+    for name, part in zip(names, splits, strict=True):
+        places.setdefault(name, set()).add(part)
+    return sum(len(found) > 1 for found in places.values())
 
 
 def limited(manifest: Manifest, limit: int | None, seed: int) -> Manifest:

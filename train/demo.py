@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from train.audit import audit_folder
-from train.fit import Options, fit
+from train.fit import fit
+from train.options import Options
 from train.portraits import GROUPS, Artefact, write
 from xai import store
 from xai.detector import load

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from train import pictures
 from train.datasets import Manifest, Row
 from xai import store
+from xai.curves import curves as curves_of
 from xai.detector import Detector, score
-from xai.errors import DataError
-from xai.metrics import measure
+from xai.errors import DataError, ModelError
+from xai.metrics import measure, table
 from xai.stream import batches
 
 
@@ -45,16 +46,19 @@ def evaluate(
     split: str = "all",
     limit: int | None = None,
     seed: int = 0,
+    positive: str | None = None,
     batch_size: int | None = None,
     quiet: bool = True,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Measure a detector on a labelled folder.
 
     Args:
-        detector: the detector.
+        detector: the detector; with a temperature on its card, the scores are also measured at it.
         data: a folder with classes.
         out: gets tables and pictures.
-        split, limit, seed: which images.
+        split, limit: which images.
+        seed: of the choice of images and of the draws behind the intervals.
+        positive: what 1 stands for where classes are only called 0 and 1.
         batch_size: images a pass.
         quiet: no progress bar.
 
@@ -66,89 +70,75 @@ def evaluate(
     """
     from train.audit import chosen
 
-    manifest, _ = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=True)
+    manifest, seen = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=True, positive=positive, out=out)
     logits, read, skipped = logits_of(detector, manifest, batch_size, quiet)
     if not read:
         raise DataError(f"none of the {len(manifest.rows)} images in '{data}' could be read: {next(iter(skipped.items()))}")
-    metrics = measure([row.label for row in read], logits, detector.threshold)
+    metrics = measure([row.label for row in read], logits, detector.threshold, temperature=temperature_of(detector), seed=seed)
     if out is not None:
-        write_evaluation(store.make_folder(out), read, logits, metrics, skipped)
+        about = {
+            "model": detector.name, "model_sha256": detector.sha256, "data": manifest.root.resolve().name, "manifest_sha256": manifest.digest(),
+            "split": split, "limit": limit, "trained_on": sum(seen.get(row.sha256) in ("train", "valid") for row in read),
+        }  # fmt: skip
+        write_evaluation(store.make_folder(out), read, logits, metrics | {"about": about}, skipped)
     return metrics, skipped
 
 
+def temperature_of(detector: Detector) -> float | None:
+    """Return the temperature on a detector's card; None without one.
+
+    Raises:
+        ModelError: it is no number above 0.
+    """
+    temperature = (detector.card or {}).get("temperature")
+    if temperature is None:
+        return None
+    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 < temperature < np.inf:
+        raise ModelError(f"the card's 'temperature' is {temperature!r}; expected a number above 0; mend the card or train again")
+    return float(temperature)
+
+
 def write_evaluation(out: Path, rows: Sequence[Row], logits: np.ndarray, metrics: dict[str, Any], skipped: dict[str, str]) -> None:
-    """Write `metrics.json`, `predictions.csv`, `confusion.png`, `roc.png` and `skipped.csv` into a folder."""
+    """Write what was measured into a folder, as numbers, tables and pictures.
+
+    `metrics.json`, `metrics.csv`, `predictions.csv`, `calibration.csv`, `skipped.csv`, `confusion.png`,
+    `calibration.png`, `scores.png`; with both classes also `roc.csv`, `roc.png`, `pr.csv` and `pr.png`.
+
+    Args:
+        out: the folder.
+        rows: the images that were read.
+        logits: of fake, `(N,)`.
+        metrics: of `xai.metrics.measure` on them.
+        skipped: path -> reason of what could not be read.
+    """
+    labels, scores = [row.label for row in rows], score(logits)
+    scaled = score(logits / metrics["scaled"]["temperature"]) if metrics["scaled"] else np.full(len(rows), np.nan)
     store.write_json(out / "metrics.json", metrics)
-    scores = score(logits)
+    store.write_table(out / "metrics.csv", ("measure", "class", "value", "low", "high", "interval"), table(metrics))
     store.write_table(
         out / "predictions.csv",
-        ("path", "label", "logit", "score"),
-        ((row.path, row.label, float(z), float(p)) for row, z, p in zip(rows, logits, scores, strict=True)),
+        ("path", "label", "logit", "score", "scaled_score"),
+        ((row.path, row.label, float(z), float(p), float(s)) for row, z, p, s in zip(rows, logits, scores, scaled, strict=True)),
     )
+    store.write_table(
+        out / "calibration.csv",
+        ("temperature", "bin_low", "bin_high", "images", "mean_score", "share_fake", "low", "high"),
+        (
+            (belief.get("temperature", 1), b["low"], b["high"], b["count"], b["score"], b["fake"], *(b["fake_interval"] or (None, None)))
+            for belief in (metrics["calibration"], metrics["scaled"]) if belief for b in belief["curve"]
+        ),
+    )  # fmt: skip
     store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
-    store.write_bytes(out / "confusion.png", confusion(metrics))
-    if metrics["roc_auc"] is not None:
-        store.write_bytes(out / "roc.png", roc([row.label for row in rows], logits, metrics))
-
-
-def figure(width: float, height: float) -> tuple[Any, Any]:
-    """Return a Matplotlib figure and axes that need no display and no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    sheet = Figure((width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(sheet)
-    return sheet, sheet.subplots()
-
-
-def png(sheet: Any) -> bytes:
-    """Return a figure as PNG bytes without a date in it."""
-    buffer = io.BytesIO()
-    sheet.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def confusion(metrics: dict[str, Any]) -> bytes:
-    """Draw the confusion matrix."""
-    c = metrics["confusion"]
-    counts = np.array([[c["TN"], c["FP"]], [c["FN"], c["TP"]]])
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    sheet, axes = figure(4, 3.6)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (y, x), count in np.ndenumerate(counts):
-        axes.text(x, y, f"{count}\n{shares[y, x]:.0%}", ha="center", va="center", color="white" if shares[y, x] > 0.5 else "black")
-    axes.set_xticks([0, 1], ["called real", "called fake"])
-    axes.set_yticks([0, 1], ["real", "fake"])
-    axes.set_title(f"accuracy {metrics['accuracy']:.3f} on {metrics['count']} images")
-    return png(sheet)
-
-
-def roc(labels: Sequence[str], logits: np.ndarray, metrics: dict[str, Any]) -> bytes:
-    """Draw the ROC curve."""
-    from sklearn.metrics import roc_curve
-
-    false_rate, true_rate, _ = roc_curve([label == "fake" for label in labels], logits)
-    sheet, axes = figure(4, 3.8)
-    axes.plot([0, 1], [0, 1], ":", color="grey", label="chance")
-    axes.plot(false_rate, true_rate, label=f"AUC {metrics['roc_auc']:.3f}")
-    axes.set(xlabel="share of reals called fake", ylabel="share of fakes called fake", title="ROC curve", aspect="equal")
-    axes.legend(loc="lower right")
-    return png(sheet)
-
-
-def curves(history: list[dict[str, float]], name: str) -> bytes:
-    """Draw loss and accuracy per epoch."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    sheet = Figure((8, 3.4), dpi=120, layout="constrained")
-    FigureCanvasAgg(sheet)
-    epochs = [row["epoch"] for row in history]
-    best = min(history, key=lambda row: row["val_loss"])["epoch"]
-    for axes, key in zip(sheet.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, [row[key] for row in history], ".-", label="training")
-        axes.plot(epochs, [row[f"val_{key}"] for row in history], ".-", label="validation")
-        axes.axvline(best, ls=":", color="grey", label=f"kept: epoch {int(best)}")
-        axes.set(xlabel="epoch", title=f"{name}: {key}")
-    axes.legend()
-    return png(sheet)
+    store.write_bytes(out / "confusion.png", pictures.confusion(metrics))
+    store.write_bytes(out / "calibration.png", pictures.calibration(metrics))
+    store.write_bytes(out / "scores.png", pictures.scores(labels, scores, metrics))
+    drawn = curves_of(labels, logits, metrics["bootstrap"]["seed"], metrics["bootstrap"]["resamples"])
+    if drawn is None:
+        for name in ("roc.csv", "roc.png", "pr.csv", "pr.png"):  # of an earlier evaluation, and no longer true
+            (out / name).unlink(missing_ok=True)
+        return
+    roc, pr = drawn
+    store.write_table(out / "roc.csv", ("threshold", "false_positive_rate", "true_positive_rate", "low", "high"), roc.rows())
+    store.write_bytes(out / "roc.png", pictures.roc(roc, metrics))
+    store.write_table(out / "pr.csv", ("threshold", "recall", "precision", "low", "high"), pr.rows())
+    store.write_bytes(out / "pr.png", pictures.pr(pr, metrics))

@@ -2,77 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models import build
-from models.registry import entry
-from train import datasets
+from train import checkpoint, datasets, loop
+from train.balance import balanced, class_weights
 from train.datasets import Manifest
-from train.evaluate import curves, logits_of, write_evaluation
-from train.pipeline import Feed, feed
+from train.distribute import policy, scope
+from train.evaluate import logits_of, write_evaluation
+from train.loop import Phase, Plan, Say
+from train.options import Options
+from train.pictures import curves
+from train.pipeline import feed
 from xai import store
+from xai.calibration import fit_temperature
+from xai.crop import ready
 from xai.detector import wrap
 from xai.errors import DataError, WhyfakeError
-from xai.metrics import measure
+from xai.metrics import brief, measure
 from xai.modelfile import CARD, sha256
 from xai.preprocess import Preprocessing
 from xai.provenance import versions
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to train; recorded on the card.
-
-    Args:
-        size: side of the input in pixels.
-        epochs: at most.
-        batch_size: None: 16, fewer above 1024 pixels so that memory stays level.
-        learning_rate: of Adam.
-        patience: epochs without a better validation loss before training stops.
-        seed: of the split, the start and the order.
-        test: share of each class set aside first.
-        valid: share of the rest for validation.
-        flip: mirror training images at random.
-        average: epochs over which the weights are averaged (exponentially) for validation and
-            for the saved model; 0 keeps Adam's own. Averaging steadies small data sets.
-
-    Reference:
-        Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
-    """
-
-    size: int
-    epochs: int = 40
-    batch_size: int | None = None
-    learning_rate: float = 1e-4
-    patience: int = 8
-    seed: int = 0
-    test: float = 0.15
-    valid: float = 0.2
-    flip: bool = False
-    average: float = 1.5
-
-    def batch(self) -> int:
-        """Images a step."""
-        return self.batch_size or int(np.clip(16 * 1024**2 // self.size**2, 1, 16))
-
-    def momentum(self, images: int) -> float:
-        """Momentum of the weights' moving average for that many training images; 0 for none.
-
-        Example:
-            >>> round(Options(256, batch_size=16).momentum(1088), 4)  # 68 steps an epoch, 102 averaged
-            0.9902
-        """
-        steps = self.average * -(-images // self.batch())
-        return max(0.0, 1 - 1 / steps) if steps > 1 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +38,40 @@ class Trained:
 
     Args:
         model: the path of `model.keras`.
-        card: the content of `detector.json`.
+        card: the content of `detector.json`, with the metrics in brief.
+        metrics: of `xai.metrics.measure`, by split.
         skipped: images that could not be read, path -> reason.
     """
 
     model: Path
     card: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
     skipped: dict[str, str]
 
 
-def fit(name: str, data: str | Path, out: str | Path, options: Options, *, say: Say = lambda line: None, quiet: bool = True) -> Trained:
-    """Train a network on a folder of real and fake images.
+def fit(
+    name: str,
+    data: str | Path,
+    out: str | Path,
+    options: Options,
+    *,
+    resume: bool = False,
+    say: Say = lambda line: None,
+    quiet: bool = True,
+) -> Trained:
+    """Train a network on real and fake images.
 
-    Adam on binary cross-entropy; stops when the validation loss no longer falls and
-    keeps the weights that had the lowest.
+    Adam on cross-entropy; stops when the validation loss no longer falls and keeps the
+    weights that had the lowest. A pretrained network's own part is frozen at first.
 
     Args:
         name: of a network in `models`.
-        data: a folder that `datasets.scan` understands.
+        data: what `datasets.scan` understands.
         out: gets `model.keras`, `model.weights.h5`, `detector.json`, `manifest.csv`,
-            `history.csv`, `curves.png`, and the test set's `metrics.json` with pictures.
+            `history.csv`, `curves.png`, `layers.csv`, `network.png`, and the test set's
+            `metrics.json` with tables and pictures.
         options: how.
+        resume: go on after the last whole epoch of a training that was stopped.
         say: told a line per epoch.
         quiet: no progress bar.
 
@@ -111,153 +81,183 @@ def fit(name: str, data: str | Path, out: str | Path, options: Options, *, say: 
     Raises:
         WhyfakeError: the data cannot be split, the network cannot take the size, …
     """
-    import keras
-
     out = store.make_folder(out)
-    manifest = datasets.split(datasets.hashed(datasets.scan(data)), seed=options.seed, test=options.test, valid=options.valid)
+    manifest = datasets.prepared(data, seed=options.seed, test=options.test, valid=options.valid, positive=options.positive, quiet=quiet)
+    learnt = balanced(reduced(manifest, options), options.balance, options.seed)
     for part in ("train", "valid"):
-        if set(manifest.select(part).counts()) != set(datasets.CLASSES):
-            raise DataError(f"'{data}' leaves {manifest.select(part).counts() or 'nothing'} in its {part} split; both classes are needed there")
-    keras.utils.set_random_seed(options.seed)
-    try:
-        model = build(name, options.size)
-    except ValueError as error:
-        raise WhyfakeError(str(error)) from None
-    preprocessing = Preprocessing(options.size, options.size)
-    training = feed(manifest.select("train"), preprocessing, options.batch(), shuffle=options.seed, flip=options.flip)
-    validation = feed(manifest.select("valid"), preprocessing, options.batch())
-    momentum = options.momentum(training.count)
-    adam = keras.optimizers.Adam(options.learning_rate, use_ema=momentum > 0, ema_momentum=momentum or 0.99)
-    model.compile(adam, "binary_crossentropy", metrics=["accuracy"])
-    watch = watcher(options, training.count, out / "history.csv", say, quiet)
-    # the averaged weights are swapped in first, so that they are what is validated and kept
-    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if momentum else []
-    callbacks += [watch, keras.callbacks.EarlyStopping("val_loss", patience=options.patience)]
-    try:
-        with warnings.catch_warnings():
-            # how many images there are is known only when all have been read, since bad ones drop out
-            warnings.filterwarnings("ignore", "Your input ran out of data|Early stopping conditioned on metric")
-            model.fit(training.dataset, validation_data=validation.dataset, epochs=options.epochs, verbose=0, shuffle=False, callbacks=callbacks)
-    except (ValueError, RuntimeError) as error:
-        unreadable(data, training)
-        raise WhyfakeError(f"training stopped: {' '.join(str(error).split())[:300]}") from None
-    unreadable(data, training)
-    unreadable(data, validation)
-    if watch.best is None:
-        raise WhyfakeError("training gave no finite validation loss; try a smaller --learning-rate")
-    model.set_weights(watch.best)
+        if set(learnt.select(part).counts()) != set(datasets.CLASSES):
+            raise DataError(f"'{data}' leaves {learnt.select(part).counts() or 'nothing'} in its {part} split; both classes are needed there")
+    with scope(options.devices):
+        model = built(name, options)
+        preprocessing = preparation(name, options)
+        training = feed(learnt.select("train"), preprocessing, options.batch_size, shuffle=options.seed, augment=options.augment)
+        validation = feed(manifest.select("valid"), preprocessing, options.batch_size)
+        weighted = class_weights(learnt) if options.balance == "class-weight" else None
+        loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
+        plan = Plan(phases(name, options), options.patience, options.momentum(training.count), loss, class_weights=weighted)
+        plan = replace(plan, key=identity(name, options, learnt))
+        rows = loop.run(model, training, validation, plan, out, resume=resume, say=say, quiet=quiet)
+    model = exported(model, name, options)
     card = {
         "name": name,
         "input": [options.size, options.size, 3],
-        "colour_order": "RGB",
-        "range": [0, 255],
+        "colour_order": preprocessing.colour_order,
+        "range": [preprocessing.low, preprocessing.high],
+        "crop": preprocessing.crop,
         "positive": "fake",
         "threshold": 0.5,
-        "classes": {part: manifest.select(part).counts() for part in manifest.counts("split")},
+        "layout": manifest.layout,
+        "classes": {part: learnt.select(part).counts() for part in learnt.counts("split")},
         "manifest": "manifest.csv",
         "manifest_sha256": manifest.digest(),
         "seed": options.seed,
         "parameters": model.count_params(),
-        "training": {
-            "epochs": len(watch.rows),
-            "best_epoch": best_epoch(watch.rows),
-            "batch_size": options.batch(),
-            "learning_rate": options.learning_rate,
-            "patience": options.patience,
-            "flip": options.flip,
-            "average_epochs": options.average,
-            "test_share": options.test,
-            "valid_share": options.valid,
-        },
-        "history": watch.rows,
+        "training": options.record() | {"epochs": len(rows), "epochs_at_most": options.epochs, "best_epoch": loop.best_epoch(rows)},
+        "history": rows,
         "versions": versions(),
     }
-    return save(model, manifest, out, card, {**training.skipped, **validation.skipped}, quiet)
+    if name.startswith("transfer:"):
+        card["backbone"] = backbone(name, options)
+    trained = save(model, manifest, out, card, {**training.skipped, **validation.skipped}, quiet)
+    checkpoint.remove(out)
+    return trained
 
 
-def native_size(name: str) -> int:
-    """Return the input side that a network's project used, in pixels.
+def reduced(manifest: Manifest, options: Options) -> Manifest:
+    """Return the manifest with at most `options.images` training rows, validation and test as they are."""
+    if options.images is None:
+        return manifest
+    kept = {row.path for row in datasets.limited(manifest.select("train"), options.images, options.seed).rows}
+    return replace(manifest, rows=tuple(row for row in manifest.rows if row.split != "train" or row.path in kept))
+
+
+def built(name: str, options: Options) -> Any:
+    """Build a network in the precision that was asked for, seeded.
 
     Raises:
-        WhyfakeError: an unknown name.
+        WhyfakeError: an unknown name, a size it cannot take, …
     """
+    import keras
+
+    keras.utils.set_random_seed(options.seed)
     try:
-        return entry(name).size
+        with policy(options.precision):
+            return build(name, options.size, **options.network)
     except ValueError as error:
         raise WhyfakeError(str(error)) from None
 
 
-def unreadable(data: str | Path, source: Feed) -> None:
-    """Raise where not one image of a split could be read."""
-    if len(source.skipped) >= source.count:
-        path, reason = next(iter(sorted(source.skipped.items())))
-        raise DataError(f"none of {source.count} images of a split of '{data}' could be read; {path}: {reason}")
+def preparation(name: str, options: Options) -> Preprocessing:
+    """Return what a network expects of its pixels: scaling is inside ours, the channels' order may not be."""
+    ready(options.crop)
+    order = "RGB"
+    if name.startswith("transfer:"):
+        from models.transfer import preprocessing
+
+        order = preprocessing(name.removeprefix("transfer:"))["colour_order"]
+    return Preprocessing(options.size, options.size, order, crop=options.crop)
 
 
-def best_epoch(rows: list[dict[str, float]]) -> int:
-    """Return the epoch (from 1) whose weights were kept."""
-    return int(np.argmin([row["val_loss"] for row in rows])) + 1
+def backbone(name: str, options: Options) -> dict[str, Any]:
+    """Return what transfer learning started from: the backbone, its weights, and its own scaling, which is inside the model."""
+    from models.transfer import preprocessing
+
+    own = preprocessing(name.removeprefix("transfer:"))
+    return {"name": name.removeprefix("transfer:"), "weights": Path(str(options.network.get("weights", "imagenet"))).name, **own}
+
+
+def phases(name: str, options: Options) -> tuple[Phase, ...]:
+    """Return one phase, or two where a pretrained part is frozen first and tuned later."""
+    if not name.startswith("transfer:") or options.network.get("weights") == "none" or options.frozen < 1:
+        return (Phase(options.epochs, options.learning_rate),)
+    from models.transfer import freeze, unfreeze
+
+    first = min(options.frozen, options.epochs)
+    return Phase(first, 10 * options.learning_rate, freeze), Phase(options.epochs, options.learning_rate, unfreeze)
+
+
+def identity(name: str, options: Options, manifest: Manifest) -> str:
+    """Return a hash of what decides a training, so that another one cannot be resumed."""
+    kept = {key: value for key, value in options.record().items() if key != "epochs"}
+    rows = [(row.path, row.label, row.split, row.sha256) for row in manifest.rows]
+    return hashlib.sha256(json.dumps([name, kept, rows], sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def exported(model: Any, name: str, options: Options) -> Any:
+    """Return the model as it is kept: in full precision and on no particular device."""
+    if options.precision == "float32" and options.devices == "one":
+        return model
+    plain = built(name, replace(options, precision="float32"))
+    plain.set_weights(model.get_weights())
+    return plain
 
 
 def save(model: Any, manifest: Manifest, out: Path, card: dict[str, Any], skipped: dict[str, str], quiet: bool) -> Trained:
-    """Measure the trained network on its own splits and write model, weights, card and pictures."""
-    with store.atomic(out / "model.keras") as temporary:
-        model.save(temporary)
-    with store.atomic(out / "model.weights.h5") as temporary:
-        # Keras insists on the double ending, the temporary name has one
-        weights = temporary.with_suffix(".weights.h5")
-        model.save_weights(weights)
-        os.replace(weights, temporary)
+    """Measure the trained network on its own splits and write model, weights, card, tables and pictures."""
+    write_model(model, out)
+    write_network(model, out, card["name"])
     manifest.write(out / "manifest.csv")
     detector = wrap(model, name=card["name"], card=card)
-    metrics = {}
+    answers = {}
     for part in ("valid", "test"):
         rows = manifest.select(part)
         if not rows.rows:
             continue
         logits, read, missed = logits_of(detector, rows, quiet=quiet)
         skipped |= missed
-        if not read:
-            continue
-        metrics[part] = measure([row.label for row in read], logits, card["threshold"])
+        if read:
+            answers[part] = logits, read, missed
+    temperature = None
+    if "valid" in answers:
+        logits, read, _ = answers["valid"]
+        temperature = fit_temperature([row.label for row in read], logits)
+    metrics = {}
+    for part, (logits, read, missed) in answers.items():
+        metrics[part] = measure([row.label for row in read], logits, card["threshold"], temperature=temperature, seed=card["seed"])
         if part == "test":
             write_evaluation(out, read, logits, metrics[part], missed)
-    card = card | {"metrics": metrics, "model_sha256": sha256(out / "model.keras")}
+    card = card | {
+        "temperature": temperature,
+        "metrics": {part: brief(found) for part, found in metrics.items()},
+        "model_sha256": sha256(out / "model.keras"),
+    }
     store.write_json(out / CARD, card)
     store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
     store.write_bytes(out / "curves.png", curves(card["history"], card["name"]))
-    return Trained(out / "model.keras", card, skipped)
+    return Trained(out / "model.keras", card, metrics, skipped)
 
 
-def watcher(options: Options, images: int, path: Path, say: Say, quiet: bool) -> Any:
-    """Return the Keras callback that shows a bar, writes `history.csv` and says a line per epoch."""
-    import keras
+def write_model(model: Any, out: Path, stem: str = "model") -> Path:
+    """Write a model whole, and its weights alone beside it."""
+    with store.atomic(out / f"{stem}.keras") as temporary:
+        model.save(temporary)
+    with store.atomic(out / f"{stem}.weights.h5") as temporary:
+        # Keras insists on the double ending, the temporary name has one
+        weights = temporary.with_suffix(".weights.h5")
+        model.save_weights(weights)
+        os.replace(weights, temporary)
+    return out / f"{stem}.keras"
 
-    from xai.progress import bar
 
-    class Watcher(keras.callbacks.Callback):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rows: list[dict[str, float]] = []
-            self.best: list[np.ndarray] | None = None
-            self.lowest = float("inf")
+def write_network(model: Any, out: Path, name: str) -> None:
+    """Write the network's picture and its table of layers."""
+    from models.describe import picture, table
 
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.bar = bar(images, f"epoch {epoch + 1} of at most {options.epochs}", quiet=quiet)
+    rows = table(model)
+    store.write_table(out / "layers.csv", tuple(rows[0]), ([text(value) for value in row.values()] for row in rows))
+    store.write_bytes(out / "network.png", picture(model, name))
 
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.bar.update(min(options.batch(), images - self.bar.n))
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.bar.close()
-            row = {name: float((logs or {}).get(name, np.nan)) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-            self.rows.append({"epoch": epoch + 1, **row})
-            if row["val_loss"] < self.lowest:
-                self.lowest, self.best = row["val_loss"], self.model.get_weights()
-            store.write_table(path, tuple(self.rows[0]), (tuple(row.values()) for row in self.rows))
-            say(
-                f"epoch {epoch + 1:>3}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.3f}  "
-                f"validation loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.3f}"
-            )
+def text(value: Any) -> Any:
+    """Return a shape as words, anything else as it is.
 
-    return Watcher()
+    Example:
+        >>> text((28, 28, 6))
+        '28 x 28 x 6'
+    """
+    return " x ".join(map(str, value)) if isinstance(value, (tuple, list)) else value
+
+
+def seconds_per_epoch(rows: list[dict[str, float]]) -> float:
+    """Return the median time of an epoch, which the first, compiling one does not disturb."""
+    return float(np.median([row["seconds"] for row in rows]))

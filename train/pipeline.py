@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from train.augment import Augment
 from train.datasets import CLASSES, Manifest
 from xai.errors import ImageError
 from xai.images import read
@@ -19,17 +20,56 @@ CACHE_SHARE = 0.25  # of the free memory; decoded pixels that fit are kept betwe
 
 @dataclass(slots=True)
 class Feed:
-    """An endless-epoch source of batches.
+    """A source of batches, one tf.data set an epoch.
 
     Args:
-        dataset: `tf.data.Dataset` of float32 images `(N, h, w, 3)` and labels `(N,)`, fake = 1.
+        images: `tf.data.Dataset` of uint8 images `(h, w, 3)` and labels, decoded; None where order comes before decoding.
+        order: `tf.data.Dataset` of what is decoded.
+        decode: maps `order` to `images`.
         count: images listed.
+        batch_size: images a batch.
+        seed: of the order and the augmentation; None keeps the order.
+        augment: what may happen to an image.
+        target: what is learnt: the "label" (fake = 1), or the "image" itself in [0, 1].
         skipped: path -> reason, filled while images are read.
     """
 
-    dataset: Any
+    images: Any
+    order: Any
+    decode: Any
     count: int
+    batch_size: int
+    seed: int | None
+    augment: Augment
+    target: str
     skipped: dict[str, str] = field(default_factory=dict)
+
+    def epoch(self, number: int = 0) -> Any:
+        """Return one epoch's batches: float32 images `(N, h, w, 3)` in [0, 255] and their targets.
+
+        Order and augmentation depend on the seed and the epoch alone, so that a training
+        that goes on after a kill sees what it would have seen.
+        """
+        data = self.order if self.images is None else self.images
+        if self.seed is not None:
+            mixed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+            data = data.shuffle(self.count, seed=mixed, reshuffle_each_iteration=False)
+        if self.images is None:
+            data = self.decode(data)
+        if self.augment:
+            start = np.random.SeedSequence([self.seed or 0, number, 1]).generate_state(1)[0] >> 1  # int32 holds 31 bits
+
+            def changed(place: Any, example: Any) -> Any:
+                image, label = example
+                return self.augment.apply(image, tf.stack([int(start), 100 * tf.cast(place, tf.int32)])), label
+
+            data = data.enumerate().map(changed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return data.batch(self.batch_size).map(self.finished).prefetch(2)
+
+    def finished(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Return a batch as the network takes it."""
+        values = tf.cast(images, tf.float32)
+        return values, (values / 255 if self.target == "image" else labels)
 
 
 def feed(
@@ -38,16 +78,18 @@ def feed(
     batch_size: int,
     *,
     shuffle: int | None = None,
-    flip: bool = False,
+    augment: Augment | None = None,
+    target: str = "label",
 ) -> Feed:
     """Return batches of a manifest's images.
 
     Args:
-        manifest: labelled rows.
-        preprocessing: size and colour order; values stay in [0, 255].
+        manifest: rows, labelled unless the target is the image.
+        preprocessing: crop, size and colour order; values stay in [0, 255].
         batch_size: images a batch.
         shuffle: a seed to shuffle anew every epoch; None keeps the order.
-        flip: mirror each image left-right with probability one half.
+        augment: random changes; none by default.
+        target: "label" or "image".
 
     Returns:
         The feed. Unreadable images are left out and listed in `skipped`.
@@ -55,35 +97,25 @@ def feed(
     rows, skipped = manifest.rows, {}
     shape = (preprocessing.height, preprocessing.width, 3)
 
-    def decode(index: np.ndarray) -> np.ndarray:
+    def pixels(index: np.ndarray) -> np.ndarray:
         row = rows[int(index)]
         try:
-            image = preprocessing.fit(read(manifest.root / row.path))
+            image = preprocessing.fit(preprocessing.view(read(manifest.root / row.path))[0])
         except ImageError as error:
             skipped[row.path] = str(error)
             return np.zeros((0, 0, 3), np.uint8)
         return image if preprocessing.colour_order == "RGB" else np.ascontiguousarray(image[..., ::-1])
 
     def example(index: Any, label: Any) -> tuple[Any, Any]:
-        return tf.numpy_function(decode, [index], tf.uint8, stateful=False), label
+        return tf.numpy_function(pixels, [index], tf.uint8, stateful=False), label
 
-    def shaped(image: Any, label: Any) -> tuple[Any, Any]:
-        image = tf.ensure_shape(image, shape)
-        return (tf.image.random_flip_left_right(image, seed=shuffle) if flip else image), label
+    def decode(data: Any) -> Any:
+        data = data.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        data = data.filter(lambda image, label: tf.size(image) > 0)
+        return data.map(lambda image, label: (tf.ensure_shape(image, shape), label))
 
-    def floats(images: Any, labels: Any) -> tuple[Any, Any]:
-        return tf.cast(images, tf.float32), labels
-
-    labels = np.array([CLASSES.index(row.label) for row in rows], np.float32)
-    data = tf.data.Dataset.from_tensor_slices((np.arange(len(rows)), labels))
+    labels = np.array([row.label == CLASSES[1] for row in rows], np.float32)
+    order = tf.data.Dataset.from_tensor_slices((np.arange(len(rows)), labels))
     cached = len(rows) * int(np.prod(shape)) < CACHE_SHARE * psutil.virtual_memory().available
-    if shuffle is not None and not cached:
-        data = data.shuffle(len(rows), seed=shuffle, reshuffle_each_iteration=True)
-    data = data.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    data = data.filter(lambda image, label: tf.size(image) > 0)
-    if cached:
-        data = data.cache()
-        if shuffle is not None:
-            data = data.shuffle(len(rows), seed=shuffle, reshuffle_each_iteration=True)
-    data = data.map(shaped).batch(batch_size).map(floats).prefetch(2)
-    return Feed(data, len(rows), skipped)
+    images = decode(order).cache() if cached else None
+    return Feed(images, order, decode, len(rows), batch_size, shuffle, augment or Augment(), target, skipped)

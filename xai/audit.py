@@ -17,7 +17,7 @@ import numpy as np
 from xai import overlay, store
 from xai.aggregate import GROUPS, Moments, members
 from xai.detector import Detector
-from xai.errors import DataError, RunError
+from xai.errors import DataError, RunError, nothing_left
 from xai.images import read
 from xai.maps.placement import Placement
 from xai.progress import bar
@@ -97,7 +97,7 @@ def audit(
     rows, skipped = read_rows(shards)
     store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
     if not rows:
-        raise DataError(f"none of the {len(items)} images could be read; '{out / 'skipped.csv'}' says why")
+        raise DataError(f"{nothing_left(len(items), skipped)}; '{out / 'skipped.csv'}' says why")
     placements = {layer: detector.layers[layer].placement for layer in layers}
     maps, measured = merge(shards, rows, work, placements, out)
     clock["merge"] = time.perf_counter()
@@ -259,7 +259,7 @@ def write_channels(detector: Detector, items: dict[int, Item], rows: list[dict[s
     folder = emptied(out / "channels")
     for row in telling(rows):
         item = items[row["index"]]
-        inputs = detector.preprocessing.prepare(read(item.file))[None]
+        inputs = detector.preprocessing.prepare(detector.preprocessing.view(read(item.file))[0])[None]
         for layer, values in activations(detector, inputs, layers).items():
             title = f"{layer}: {row['label'] or 'image'} {item.index}, score {row['score']:.3f}"
             sheet = overlay.channel_grid(values[0], detector.layers[layer].placement, title)

@@ -187,6 +187,7 @@ def load(
     size: int | None = None,
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
+    crop: str | None = None,
 ) -> Detector:
     """Load a detector from a `.keras` or `.h5` file, with its card if one lies beside it.
 
@@ -196,6 +197,7 @@ def load(
         size: input side in pixels, only for models that take any size.
         colour_order: "RGB" or "BGR"; default from the card, else RGB.
         value_range: what pixel values 0 and 255 become; default from the card, else (0, 255).
+        crop: "none", or who finds the face images are cropped to: "mtcnn" or "mesh"; default from the card, else none.
 
     Returns:
         The detector.
@@ -218,6 +220,7 @@ def load(
         size=size,
         colour_order=colour_order,
         value_range=value_range,
+        crop=crop,
     )
 
 
@@ -232,6 +235,7 @@ def wrap(
     size: int | None = None,
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
+    crop: str | None = None,
 ) -> Detector:
     """Make a detector of a Keras model in memory; arguments as in `load`."""
     card_or = card or {}
@@ -267,7 +271,14 @@ def wrap(
         head=head,
         layers=layers,
         refused={name: why for name, why in placed.items() if isinstance(why, str)},
-        preprocessing=Preprocessing(height, width, colour_order or card_or.get("colour_order") or "RGB", float(low), float(high)),
+        preprocessing=Preprocessing(
+            height,
+            width,
+            colour_order or card_or.get("colour_order") or "RGB",
+            float(low),
+            float(high),
+            crop or card_or.get("crop") or "none",
+        ),
         name=card_or.get("name") or name or model.name,
         path=path,
         sha256=sha256,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+FACELESS = "no face found"  # how the reason of such an image begins in `skipped.csv`
 
 
 class WhyfakeError(Exception):
@@ -20,6 +22,10 @@ class ImageError(WhyfakeError):
     """A file that cannot be read as an image; the message is the reason in `skipped.csv`."""
 
 
+class NoFaceError(ImageError):
+    """An image to be cropped to its face in which none was found; the message begins with `FACELESS`."""
+
+
 class ModelError(WhyfakeError):
     """A model that cannot be loaded or has no logit to explain."""
 
@@ -34,6 +40,42 @@ class DataError(WhyfakeError):
 
 class RunError(WhyfakeError):
     """A run directory that is missing, damaged or belongs to other parameters."""
+
+
+def tally(skipped: Mapping[str, str]) -> str:
+    """Return one line on what was skipped: images without a face told apart from unreadable files.
+
+    Args:
+        skipped: path -> reason.
+
+    Example:
+        >>> tally({"a.png": "the file is empty (0 bytes)"})
+        'skipped 1 unreadable file'
+        >>> tally({"a.png": "no face found by mtcnn", "b.png": "no face found by mtcnn", "c.png": "not a file"})
+        'skipped 3: 2 without a face, 1 unreadable'
+    """
+    faceless = sum(reason.startswith(FACELESS) for reason in skipped.values())
+    unreadable = len(skipped) - faceless
+    if not faceless:
+        return f"skipped {unreadable} unreadable file{'s' if unreadable != 1 else ''}"
+    if not unreadable:
+        return f"skipped {faceless} image{'s' if faceless != 1 else ''} without a face"
+    return f"skipped {len(skipped)}: {faceless} without a face, {unreadable} unreadable"
+
+
+def nothing_left(count: int, skipped: Mapping[str, str]) -> str:
+    """Return the beginning of the error for images of which not one was fit for use.
+
+    Example:
+        >>> nothing_left(1, {"a.png": "not a file"})
+        'none of the 1 images could be read'
+        >>> nothing_left(2, {"a.png": "no face found by mesh", "b.png": "not a file"})
+        'none of the 2 images could be used: 1 without a face, 1 unreadable'
+    """
+    faceless = sum(reason.startswith(FACELESS) for reason in skipped.values())
+    if not faceless:
+        return f"none of the {count} images could be read"
+    return f"none of the {count} images could be used: {faceless} without a face, {len(skipped) - faceless} unreadable"
 
 
 def readable(text: str) -> str:

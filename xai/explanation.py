@@ -13,8 +13,9 @@ import numpy as np
 
 from xai import overlay, store
 from xai.aggregate import is_empty
+from xai.crop import Box
 from xai.detector import Detector, score
-from xai.errors import DataError, ImageError
+from xai.errors import DataError, ImageError, nothing_left
 from xai.images import find, read
 from xai.maps.placement import Placement
 from xai.stream import batches
@@ -33,6 +34,7 @@ class Explanation:
         maps: by (layer, method), float32 `(N, h, w)`, signed, raw.
         placements: by layer.
         skipped: path -> reason.
+        boxes: per image the face it was cropped to, None for the whole; empty without a crop.
     """
 
     paths: list[Path]
@@ -40,16 +42,22 @@ class Explanation:
     maps: Maps
     placements: dict[str, Placement]
     skipped: dict[str, str] = field(default_factory=dict)
+    boxes: list[Box | None] = field(default_factory=list)
 
     @property
     def scores(self) -> np.ndarray:
         """Probability of fake per image, `(N,)`."""
         return score(self.logits)
 
+    def view(self, index: int) -> np.ndarray:
+        """Return what the network saw of one image, uint8 `(H, W, 3)`, RGB, at its own resolution."""
+        image, box = read(self.paths[index]), self.boxes[index] if self.boxes else None
+        return image if box is None else box.cut(image)
+
     def overlay(self, index: int, layer: str, method: str, *, signed: bool = False, opacity: float = 0.6) -> np.ndarray:
-        """Return one image with one map laid over it, uint8 `(H, W, 3)`, at its own resolution."""
+        """Return one image's view with one map laid over it, uint8 `(H, W, 3)`, at its own resolution."""
         values = self.maps[layer, method][index]
-        return overlay.overlay(read(self.paths[index]), values, self.placements[layer], signed=signed, opacity=opacity)
+        return overlay.overlay(self.view(index), values, self.placements[layer], signed=signed, opacity=opacity)
 
     def save(self, folder: str | Path, *, signed: bool = False) -> Path:
         """Write an overlay per image x layer x method, `scores.csv` and `skipped.csv`."""
@@ -58,7 +66,7 @@ class Explanation:
         folder = store.make_folder(folder)
         names = output_names(self.paths)
         for index, name in enumerate(names):
-            image = read(self.paths[index])
+            image = self.view(index)
             for (layer, method), maps in self.maps.items():
                 shown = signed and METHODS[method].signed
                 picture = overlay.overlay(image, maps[index], self.placements[layer], signed=shown)
@@ -114,6 +122,7 @@ def explain(
     chosen = detector.select(layers)
     read_paths: list[Path] = []
     skipped: dict[str, str] = {}
+    boxes: list[Box | None] = []
     logits: list[np.ndarray] = []
     parts: dict[tuple[str, str], list[np.ndarray]] = {(layer, method): [] for layer in chosen for method in methods}
     for batch in batches(detector, paths, batch_size):
@@ -122,6 +131,7 @@ def explain(
             found, maps = compute(detector, batch.inputs, chosen, methods, target)
             logits.append(found)
             read_paths += [paths[index] for index in batch.indices]
+            boxes += batch.boxes
             for pair, values in maps.items():
                 parts[pair].append(values)
     return Explanation(
@@ -130,6 +140,7 @@ def explain(
         {pair: joined(values, detector, pair[0]) for pair, values in parts.items()},
         {layer: detector.layers[layer].placement for layer in chosen},
         skipped,
+        boxes,
     )
 
 
@@ -217,7 +228,7 @@ def write_overlays(
             future.result()
     store.write_table(folder / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
     if not rows:
-        raise ImageError(f"none of the {len(paths)} images could be read; '{folder / 'skipped.csv'}' says why")
+        raise ImageError(f"{nothing_left(len(paths), skipped)}; '{folder / 'skipped.csv'}' says why")
     empty = {pair: np.concatenate(values) for pair, values in emptiness.items()}
     write_scores(folder, [names[i] for i in rows], [paths[i] for i in rows], np.concatenate(logits), empty)
     return Written(len(rows), len(rows) * len(empty), int(sum(values.sum() for values in empty.values())), skipped)

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from xai.crop import CROPS
 from xai.errors import ModelError
 
 CARD = "detector.json"
@@ -59,6 +60,7 @@ def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
         "range": isinstance(low_high, list) and len(low_high) == 2 and all(isinstance(end, (int, float)) for end in low_high),
         "positive": card.get("positive", "fake") in ("fake", "real"),
         "colour_order": card.get("colour_order", "RGB") in ("RGB", "BGR"),
+        "crop": card.get("crop", "none") in CROPS,
         "name": isinstance(card.get("name", ""), str),
     }
     for field, fine in right.items():

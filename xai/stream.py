@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xai.crop import Box
 from xai.detector import Detector
 from xai.errors import ImageError
 from xai.images import read
@@ -27,15 +28,18 @@ class Batch:
 
     Args:
         indices: of the paths that were read.
-        images: per image what `keep` returned, by default its pixels, uint8 `(h, w, 3)`, RGB.
+        images: per image what `keep` returned, by default the pixels of its view (the image, or
+            the face it is cropped to), uint8 `(h, w, 3)`, RGB.
         inputs: float32 `(n, height, width, 3)` as the network wants them.
         skipped: index -> reason.
+        boxes: per image where the view lies on it; None where it is the whole image.
     """
 
     indices: list[int]
     images: list[Any]
     inputs: np.ndarray
     skipped: dict[int, str]
+    boxes: list[Box | None] = field(default_factory=list)
 
 
 def batches(
@@ -57,7 +61,7 @@ def batches(
         detector: says what the pixels must look like.
         paths: files.
         batch_size: images a batch at most; default by the network's input size.
-        keep: what of each original to hand on, called in the decoding threads.
+        keep: what of each image's view to hand on, called in the decoding threads.
         label: shown on the progress bar.
         quiet: no progress bar.
         workers: decoding threads.
@@ -66,17 +70,17 @@ def batches(
 
     size = batch_size or fitting(detector)
 
-    def decode(path: Path) -> tuple[Any, np.ndarray] | str:
+    def decode(path: Path) -> tuple[Any, np.ndarray, Box | None] | str:
         try:
-            image = read(path)
-            return keep(image), detector.preprocessing.prepare(image)
+            image, box = detector.preprocessing.view(read(path))
+            return keep(image), detector.preprocessing.prepare(image), box
         except ImageError as error:
             return str(error)
 
     with ThreadPoolExecutor(workers) as pool, bar(len(paths), label, quiet=quiet) as progress:
         waiting = iter(enumerate(paths))
         ahead: deque[tuple[int, Future]] = deque()
-        indices, images, inputs, skipped, weight = [], [], [], {}, 0
+        indices, images, inputs, boxes, skipped, weight = [], [], [], [], {}, 0
         while True:
             missing = min(size, AHEAD) + workers - len(ahead)
             ahead.extend((index, pool.submit(decode, path)) for index, path in islice(waiting, missing))
@@ -90,13 +94,14 @@ def batches(
                 indices.append(index)
                 images.append(result[0])
                 inputs.append(result[1])
+                boxes.append(result[2])
                 weight += getattr(result[0], "nbytes", 0)
             if len(indices) + len(skipped) >= size or weight >= BUDGET:
-                yield Batch(indices, images, stacked(inputs, detector), skipped)
+                yield Batch(indices, images, stacked(inputs, detector), skipped, boxes)
                 progress.update(len(indices) + len(skipped))
-                indices, images, inputs, skipped, weight = [], [], [], {}, 0
+                indices, images, inputs, boxes, skipped, weight = [], [], [], [], {}, 0
         if indices or skipped:
-            yield Batch(indices, images, stacked(inputs, detector), skipped)
+            yield Batch(indices, images, stacked(inputs, detector), skipped, boxes)
             progress.update(len(indices) + len(skipped))
 
 

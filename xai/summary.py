@@ -8,6 +8,7 @@ import numpy as np
 
 from xai.aggregate import GROUPS
 from xai.detector import Detector
+from xai.errors import tally
 from xai.metrics import measure
 
 
@@ -33,7 +34,7 @@ def summarise(
             f"high scores taken as {detector.positive}"
         )
     if skipped:
-        notes.append(f"{len(skipped)} files could not be read and are listed under skipped")
+        notes.append(f"{tally(skipped)}: listed under skipped")
     return {
         "images": {"read": len(rows), "skipped": len(skipped), "trained_on": len(trained), "groups": {k: v for k, v in counts.items() if v}},
         "metrics": {"all": metrics_of(detector, rows), "held_out": metrics_of(detector, held_out) if trained else None},

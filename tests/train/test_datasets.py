@@ -1,15 +1,16 @@
 """Layouts, splits and limits: seeded, stratified, copies never apart."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from train import datasets
-from train.datasets import Manifest, Row, hashed, limited, scan, split
+from train.datasets import CLASSES, Manifest, Row, hashed, key, limited, prepared, scan, split
 from xai.errors import DataError
 
 
@@ -47,6 +48,7 @@ def test_train_folder_without_valid_gives_some_up(tmp_path):
     assert all(row.split == "test" for row in manifest.rows if row.path.startswith("test/"))
 
 
+@settings(deadline=None)
 @given(st.integers(8, 60), st.integers(8, 60), st.integers(0, 5))
 def test_split_is_seeded_stratified_and_complete(reals, fakes, seed):
     manifest = split(rows(reals, fakes), seed=seed)
@@ -57,6 +59,107 @@ def test_split_is_seeded_stratified_and_complete(reals, fakes, seed):
         assert part.get("test", 0) == tests
         assert part["valid"] == max(1, round((count - tests) * 0.2))
         assert sum(part.values()) == count
+
+
+def first_split(manifest, seed, test=0.15, valid=0.2):
+    """The split as it was before copies could be named: what it gave must stay what it gives."""
+    chosen = {}
+    for label in CLASSES:
+        keys = sorted({key(row) for row in manifest.rows if row.label == label})
+        order = np.random.default_rng([seed, CLASSES.index(label)]).permutation(len(keys))
+        tests = round(len(keys) * test)
+        valids = max(1, round((len(keys) - tests) * valid))
+        for place, index in enumerate(order):
+            chosen.setdefault(keys[index], "test" if place < tests else "valid" if place < tests + valids else "train")
+    return [chosen[key(row)] for row in manifest.rows]
+
+
+@settings(deadline=None)
+@given(st.integers(8, 60), st.integers(8, 60), st.integers(0, 5), st.lists(st.integers(0, 15), max_size=8))
+def test_without_near_copies_nothing_changed(reals, fakes, seed, copied):
+    plain = rows(reals, fakes)
+    copies = Manifest(None, (*plain.rows, *(replace(plain.rows[i], path=f"copy{n}") for n, i in enumerate(copied))))
+    for manifest in (plain, copies):
+        assert [row.split for row in split(manifest, seed=seed).rows] == first_split(manifest, seed)
+    if len(copied) == 0:
+        assert split(plain, seed=seed, together=()) == split(plain, seed=seed)
+
+
+def test_a_split_written_out():
+    """Frozen: other data on the same seed must not come out otherwise in a later version."""
+    places = [row.split[:2] for row in split(rows(8, 8), seed=0).rows]
+    assert " ".join(places) == "tr tr te tr va tr tr tr tr te tr va tr tr tr tr"
+
+
+@settings(deadline=None)
+@given(st.integers(8, 40), st.integers(8, 40), st.integers(0, 5), st.lists(st.lists(st.integers(0, 15), min_size=2, max_size=4), max_size=4))
+def test_groups_never_cross_and_every_row_has_a_place(reals, fakes, seed, groups):
+    manifest = rows(reals, fakes)
+    groups = [[index if index < 8 else reals + index - 8 for index in group] for group in groups]  # also over both classes
+    try:
+        done = split(manifest, seed=seed, together=groups)
+    except DataError as error:
+        assert "different" in str(error)
+        return
+    assert all(len({done.rows[index].split for index in group}) == 1 for group in groups)
+    assert {row.split for row in done.rows} <= {"train", "valid", "test"} and done.crossing == 0
+    assert [(row.path, row.label) for row in done.rows] == [(row.path, row.label) for row in manifest.rows]
+    assert done == split(manifest, seed=seed, together=groups)
+
+
+def test_copies_in_both_classes_and_over_several_steps_stay_on_one_side():
+    manifest = rows(40, 40)
+    for seed in range(5):
+        parts = [row.split for row in split(manifest, seed=seed, together=[(0, 1, 41), (41, 42), (5, 6)]).rows]
+        assert len({parts[0], parts[1], parts[41], parts[42]}) == 1 and parts[5] == parts[6]
+
+
+def test_copies_across_given_splits_are_counted_not_moved():
+    parts = ("train", "valid", "test") * 4
+    given_ = Manifest(None, tuple(Row(f"{n}", label, part, f"{n % 12}{label}") for label in CLASSES for n, part in enumerate(parts)))
+    assert split(given_, seed=0) == given_ and given_.crossing == 0
+    done = split(given_, seed=0, together=[(0, 3), (0, 1), (13, 14)])
+    assert done.rows == given_.rows and done.crossing == 2
+    without = Manifest(None, tuple(row for row in given_.rows if row.split != "valid"))  # validation is taken from training only
+    done = split(without, seed=0, together=[(0, 1), (2, 4)])
+    assert done.crossing == 1 and done.rows[2].split == done.rows[4].split != "test" and done.rows[1].split == "test"
+
+
+def noise(root, counts):
+    """Write images that no hash confuses, and near copies: `real/0.png` again as `fake/copy.jpg`."""
+    generator = np.random.default_rng(0)
+    for label, count in counts.items():
+        (root / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = generator.integers(0, 256, (12, 12, 3), np.uint8)
+            Image.fromarray(pixels).resize((96, 96), Image.Resampling.BICUBIC).save(root / label / f"{number}.png")
+    Image.open(root / "real" / "0.png").save(root / "fake" / "copy.jpg", quality=50)
+    (root / "real" / "again.png").write_bytes((root / "real" / "1.png").read_bytes())
+    return root
+
+
+def test_prepared_does_it_all(tmp_path):
+    root = noise(tmp_path, {"real": 12, "fake": 12})
+    for seed in range(4):
+        manifest = prepared(root, seed=seed)
+        part = {row.path: row.split for row in manifest.rows}
+        assert part["real/0.png"] == part["fake/copy.jpg"] and part["real/1.png"] == part["real/again.png"]
+        assert manifest.crossing == 0 and manifest.layout == "Class folders: real in real/, fake in fake/"
+        assert prepared(root, seed=seed, near=False) == split(hashed(scan(root)), seed=seed)
+    assert any(
+        len({row.split for row in prepared(root, seed=seed, near=False).rows if row.path in ("real/0.png", "fake/copy.jpg")}) == 2
+        for seed in range(9)
+    )
+
+
+def test_prepared_counts_what_the_layout_lets_cross(tmp_path):
+    root = noise(tmp_path / "train", {"real": 4, "fake": 4}).parent
+    for part in ("valid", "test"):
+        noise(tmp_path / part, {"real": 4, "fake": 4})  # the same pictures again
+    manifest = prepared(root, seed=0, positive="fake")
+    assert manifest.counts("split") == {"valid": 10, "train": 10, "test": 10} and manifest.crossing == 8
+    assert prepared(root, seed=0, near=False).crossing == 9  # the JPEG and its original count apart
+    assert manifest.select("test").layout == manifest.layout
 
 
 def test_another_seed_another_split():
@@ -84,6 +187,7 @@ def test_digest_does_not_depend_on_names_or_order():
     assert a.digest() == b.digest() != rows(1, 1).digest()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(0, 3))
 def test_limit_keeps_the_shares(limit, seed):
     chosen = limited(rows(60, 24), limit, seed)
@@ -146,3 +250,8 @@ def test_real_folders(real_faces):
     assert scan(real_faces / "faces1024_watermarked").counts() == {"real": 60, "fake": 24}
     assert scan(real_faces / "faces256").counts() == {"real": 800, "fake": 800}
     assert np.all([row.split == "" for row in scan(real_faces / "faces256").rows])
+
+
+def test_real_faces_are_split_as_ever(real_faces):
+    manifest = prepared(real_faces / "faces256", seed=0)
+    assert [row.split for row in manifest.rows] == first_split(hashed(scan(real_faces / "faces256")), 0)

@@ -2,19 +2,22 @@
 
 import csv
 import json
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from train.augment import Augment
 from train.datasets import Manifest, Row, hashed, scan
 from train.evaluate import evaluate
-from train.fit import Options, fit
-from train.pipeline import feed
+from train.fit import fit
+from train.options import Options, recipe
 from xai import load
 from xai.errors import DataError, WhyfakeError
 from xai.images import read
-from xai.preprocess import Preprocessing
+from xai.metrics import brief
 
 
 def test_everything_is_written(trained):
@@ -85,39 +88,6 @@ def test_same_seed_same_split_other_seed_other_split(trained, portraits):
     assert written == {row.path: row.split for row in split(manifest, seed=3).rows}
 
 
-def test_training_sees_the_pixels_that_explaining_sees(portraits):
-    """No skew: one batch of the input pipeline against the explain path, also where images are resized."""
-    manifest = scan(portraits)
-    small = Manifest(manifest.root, manifest.rows[:6])
-    for size in (256, 200):
-        preprocessing = Preprocessing(size, size)
-        images, labels = next(iter(feed(small, preprocessing, 6).dataset))
-        direct = np.stack([preprocessing.prepare(read(small.root / row.path)) for row in small.rows])
-        assert np.array_equal(images.numpy(), direct)
-        assert labels.numpy().tolist() == [float(row.label == "fake") for row in small.rows]
-
-
-def test_shuffle_is_seeded_and_new_every_epoch(portraits):
-    manifest = scan(portraits)
-
-    def order(seed):
-        data = feed(manifest, Preprocessing(16, 16), 40, shuffle=seed).dataset
-        return [next(iter(data))[0].numpy().sum((1, 2, 3)).tolist() for _ in range(2)]
-
-    first, again, other = order(1), order(1), order(2)
-    assert first == again and first != other
-    assert sorted(first[0]) == sorted(other[0])
-
-
-def test_flip_mirrors_some(portraits):
-    manifest = scan(portraits)
-    plain = next(iter(feed(manifest, Preprocessing(16, 16), 40).dataset))[0].numpy()
-    flipped = next(iter(feed(manifest, Preprocessing(16, 16), 40, flip=True).dataset))[0].numpy()
-    same = [np.array_equal(a, b) for a, b in zip(plain, flipped, strict=True)]
-    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(plain, flipped, strict=True)]
-    assert all(a or b for a, b in zip(same, mirrored, strict=True)) and 5 < sum(same) < 35
-
-
 def test_unreadable_images_are_left_out_and_listed(portraits, tmp_path):
     root = copy(portraits, tmp_path, 8)
     (root / "fake" / "bad.png").write_text("no image")
@@ -136,9 +106,69 @@ def copy(portraits, tmp_path, count):
 
 
 def test_evaluate(trained, portraits, tmp_path):
-    metrics, skipped = evaluate(load(trained.model), portraits, out=tmp_path, split="test")
-    assert metrics == trained.result.card["metrics"]["test"] and not skipped
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "predictions.csv", "confusion.png", "roc.png", "skipped.csv"}
+    metrics, skipped = evaluate(load(trained.model), portraits, out=tmp_path, split="test", seed=3)
+    assert metrics == trained.result.metrics["test"] and not skipped
+    assert brief(metrics) == trained.result.card["metrics"]["test"]
+    assert {path.name for path in tmp_path.iterdir()} >= {"metrics.json", "metrics.csv", "predictions.csv", "confusion.png", "roc.png", "skipped.csv"}
+
+
+def test_options_reach_the_network(portraits, tmp_path):
+    """Fewer training images, balance, augmentation, mixed precision: on the card, and the kept model is in full precision."""
+    options = recipe(
+        "lenet", size=32, epochs=1, images=12, seed=3, balance="class-weight", augment=Augment.parse("flip,jpeg"), precision="mixed_bfloat16"
+    )
+    card = fit("lenet", portraits, tmp_path, options).card
+    assert card["classes"]["train"] == {"real": 6, "fake": 6} and card["classes"]["test"] == {"real": 3, "fake": 3}
+    assert card["training"]["augment"] == {"flip": 0.5, "jpeg": 60.0} and card["training"]["balance"] == "class-weight"
+    assert card["layout"] and 0.05 <= card["temperature"] <= 20
+    assert {str(layer.compute_dtype) for layer in load(tmp_path).model.layers} == {"float32"}
+    with (tmp_path / "layers.csv").open() as file:
+        assert [row["kind"] for row in csv.DictReader(file)].count("Conv2D") == 2
+
+
+def test_all_devices_of_a_machine(portraits, tmp_path, python):
+    """Two logical processors share every batch; what is kept loads on one."""
+    script = (
+        "import tensorflow as tf; cpu = tf.config.list_physical_devices('CPU')[0];"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2);"
+        "from train.fit import fit; from train.options import recipe;"
+        f"fit('lenet', {str(portraits)!r}, {str(tmp_path)!r}, recipe('lenet', size=32, epochs=2, batch_size=8, devices='all'))"
+    )
+    subprocess.run([python, "-c", script], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    detector = load(tmp_path)
+    assert detector.card["training"]["devices"] == "all" and np.isfinite(detector.logits(np.zeros((1, 32, 32, 3), np.float32))).all()
+
+
+def test_a_stopped_training_goes_on(portraits, tmp_path):
+    def stop(line):
+        if line.startswith("epoch   2"):
+            raise KeyboardInterrupt
+
+    options = recipe("lenet", size=32, epochs=3, batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        fit("lenet", portraits, tmp_path, options, say=stop)
+    assert not (tmp_path / "model.keras").exists() and (tmp_path / "resume.h5").exists()
+    lines = []
+    card = fit("lenet", portraits, tmp_path, options, resume=True, say=lines.append).card
+    assert lines[0] == "going on after epoch 2" and card["training"]["epochs"] == 3 and not (tmp_path / "resume.h5").exists()
+
+
+def test_transfer_learning_freezes_first(portraits, tmp_path, monkeypatch):
+    """From a file of weights, as without a network: the backbone stays for the first phase and moves in the second."""
+    import keras
+
+    from models import build
+    from models.transfer import parts
+
+    keras.utils.set_random_seed(1)
+    weights = tmp_path / "backbone.weights.h5"
+    start = parts(build("transfer:MobileNetV2", 32, weights="none"))
+    start.save_weights(weights)
+    options = recipe("transfer:MobileNetV2", size=32, epochs=2, frozen=1, batch_size=8, network={"weights": str(weights)})
+    card = fit("transfer:MobileNetV2", portraits, tmp_path / "out", options).card
+    assert [row["phase"] for row in card["history"]] == [1, 2] and card["history"][0]["learning_rate"] == pytest.approx(1e-3)
+    assert card["backbone"]["name"] == "MobileNetV2" and card["backbone"]["weights"] == "backbone.weights.h5" and card["backbone"]["scale"]
+    assert load(tmp_path / "out").select("last")
 
 
 def test_errors(trained, portraits, tmp_path):
@@ -153,7 +183,7 @@ def test_errors(trained, portraits, tmp_path):
         (root / label).mkdir(parents=True)
         for index in range(6):
             (root / label / f"{index}.png").write_text(f"{label}{index}")
-    with pytest.raises(DataError, match=r"none of 8 images of a split of .* could be read; .*text file"):
+    with pytest.raises(WhyfakeError, match=r"none of 8 images of a split could be read; .*text file"):
         fit("alexnet18", root, tmp_path / "out", Options(size=256, epochs=1))
     with pytest.raises(DataError, match="could be read"):
         evaluate(load(trained.model), root)

@@ -220,7 +220,7 @@ def test_bad_files_are_skipped_and_counted(trained, portraits, tmp_path):
     result = audit_folder(load(trained.model), mixed(portraits, tmp_path), tmp_path / "out", Request(layers="last"))
     assert result.summary["images"] | {"trained_on": 0, "groups": 0} == {"read": 12, "skipped": 1, "trained_on": 0, "groups": 0}
     assert "text file" in table(tmp_path / "out" / "skipped.csv")[0]["reason"]
-    assert "1 files could not be read" in result.summary["notes"][-1]
+    assert "skipped 1 unreadable file" in result.summary["notes"][-1]
 
 
 def test_unlabelled_folder_has_no_metrics(trained, portraits, tmp_path):

@@ -13,7 +13,6 @@ from xai.aggregate import Moments, is_empty, members, outcome
 from xai.errors import DataError, ModelError, RunError
 from xai.explanation import output_names
 from xai.maps.placement import Axis, Placement, stretched
-from xai.metrics import measure, report
 from xai.preprocess import Preprocessing
 from xai.regions.attention import attend, tabulate
 from xai.regions.labels import open_labels
@@ -69,32 +68,6 @@ class TestMoments:
             "all": [True] * 3, "real": [True, False, False], "fake": [False, True, True],
             "TP": [False, True, False], "TN": [True, False, False], "FN": [False, False, True],
         }  # fmt: skip
-
-
-class TestMetrics:
-    def test_by_hand(self):
-        result = measure(["fake"] * 3 + ["real"] * 2, np.array([3.0, 1, -1, -2, 2]))
-        assert result["confusion"] == {"TP": 2, "FP": 1, "TN": 1, "FN": 1}
-        assert [result[k] for k in ("accuracy", "precision", "recall", "f1")] == pytest.approx([0.6, 2 / 3, 2 / 3, 2 / 3])
-        assert result["roc_auc"] == pytest.approx(4 / 6)  # of six pairs, fakes are above in four
-
-    def test_one_class_has_no_auc(self):
-        result = measure(["real", "real"], np.array([-1.0, -2.0]))
-        assert result["roc_auc"] is result["precision"] is result["recall"] is None
-        assert result["accuracy"] == 1
-        assert "roc_auc    -" in report(result)
-
-    def test_wilson_interval_covers_as_it_says(self):
-        """Simulated accuracies with a known truth of 0.9 on 200 images."""
-        from xai.metrics import wilson
-
-        draws = np.random.default_rng(0).binomial(200, 0.9, 3000)
-        ends = {k: wilson(int(k), 200) for k in np.unique(draws)}
-        assert 0.93 <= np.mean([ends[k][0] <= 0.9 <= ends[k][1] for k in draws]) <= 0.97
-
-    def test_errors(self):
-        with pytest.raises(ValueError, match="no images"):
-            measure([], np.zeros(0))
 
 
 class TestOverlay:

@@ -1,0 +1,83 @@
+"""The autoencoder and what stands on its frozen encoder, end to end at a small size."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import reports
+from train import autoencode, fit
+from train.options import Options
+from xai import load
+from xai.errors import DataError, WhyfakeError
+
+
+@pytest.fixture(scope="module")
+def encoded(portraits, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "autoencoder"
+    result = autoencode.fit("autoencoder", portraits, out, Options(size=32, epochs=25, patience=25, batch_size=8, learning_rate=1e-2, average=0))
+    return out, result
+
+
+def test_it_learns_to_reconstruct(encoded, portraits):
+    out, result = encoded
+    found = result.card["reconstruction"]
+    assert found["mse"] < found["mean_colour_mse"]  # better than one colour an image
+    assert found["mse_interval"][0] <= found["mse"] <= found["mse_interval"][1]
+    assert result.card["images"] == {"valid": 7, "train": 27, "test": 6} and found["count"] == 6
+    with (out / "errors.csv").open() as file:
+        errors = [float(row["mse"]) for row in csv.DictReader(file)]
+    assert np.mean(errors) == pytest.approx(found["mse"], rel=1e-5)
+
+
+def test_its_folder_and_page(encoded):
+    out, _ = encoded
+    names = {path.name for path in out.iterdir()}
+    assert names >= {
+        "model.keras",
+        "autoencoder.json",
+        "manifest.csv",
+        "history.csv",
+        "curves.png",
+        "layers.csv",
+        "network.png",
+        "reconstructions.png",
+    }
+    assert "resume.h5" not in names
+    text = reports.render(out).read_text(encoding="utf-8")
+    assert "Autoencoder at 32 × 32" in text and "encoder-classifier" in text
+    assert reports.render(out).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("head", ["dense", "conv"])
+def test_a_classifier_on_the_frozen_encoder(encoded, portraits, tmp_path, head):
+    """The encoder's weights stay; the nested network is explained like any other."""
+    out, result = encoded
+    options = Options(size=32, epochs=2, batch_size=8, network={"encoder": str(out), "head": head})
+    trained = fit.fit("encoder-classifier", portraits, tmp_path, options)
+    kept = load_autoencoder(result.model).get_layer("encoder").get_weights()
+    detector = load(trained.model)
+    mine = next(layer for layer in detector.model.layers if layer.name == "encoder").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(kept, mine, strict=True))
+    from xai import explain
+
+    found = explain(detector, [portraits / "fake"], methods=["hirescam", "gradcam"], layers="conv")
+    assert len(found.maps) == 2 * (3 if head == "dense" else 4) and all(np.isfinite(values).all() for values in found.maps.values())
+    assert json.loads((tmp_path / "detector.json").read_text())["training"]["network"]["head"] == head
+
+
+def load_autoencoder(path):
+    import keras
+
+    return keras.saving.load_model(path)
+
+
+def test_errors(portraits, tmp_path):
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    (lone / "a.png").write_bytes(next((portraits / "fake").iterdir()).read_bytes())
+    with pytest.raises(DataError, match="only 1 different images; at least 3"):
+        autoencode.fit("autoencoder", lone, tmp_path / "out", Options(size=32))
+    with pytest.raises(WhyfakeError, match="encoder"):
+        fit.fit("encoder-classifier", portraits, tmp_path / "out", Options(size=32))

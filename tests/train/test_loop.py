@@ -1,0 +1,133 @@
+"""The epochs of a training: what is kept, what is averaged, and going on after a kill."""
+
+import csv
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from train import checkpoint, loop
+from train.augment import Augment
+from train.datasets import scan
+from train.loop import Phase, Plan
+from train.pipeline import feed
+from xai.errors import RunError, WhyfakeError
+from xai.preprocess import Preprocessing
+
+PLAN = Plan((Phase(4, 1e-3),), patience=9, momentum=0.0, loss="binary_crossentropy", key="this")
+
+
+def network(dropout=0.5):
+    keras.utils.set_random_seed(5)
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(momentum=0.9),
+            layers.Flatten(),
+            layers.Dropout(dropout),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
+@pytest.fixture
+def sources(portraits):
+    manifest = scan(portraits)
+
+    def make():
+        return feed(manifest, Preprocessing(16, 16), 16, shuffle=0, augment=Augment(flip=0.5)), feed(manifest, Preprocessing(16, 16), 16)
+
+    return make
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_a_stopped_training_goes_on_as_if_never_stopped(sources, tmp_path, momentum):
+    """Order, augmentation, dropout, Adam and its averages, the best weights: all as in one go."""
+    plan = replace(PLAN, phases=(Phase(2, 1e-3), Phase(5, 1e-4)), momentum=momentum)
+    whole = network()
+    rows = loop.run(whole, *sources(), plan, tmp_path / "whole")
+
+    def stop(line):
+        if line.startswith("epoch   3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(network(), *sources(), plan, tmp_path / "halves", say=stop)
+    lines = []
+    resumed = network()
+    again = loop.run(resumed, *sources(), plan, tmp_path / "halves", resume=True, say=lines.append)
+    assert lines[0] == "going on after epoch 3" and len(lines) == 3
+    assert [row["epoch"] for row in again] == [1, 2, 3, 4, 5] and [row["phase"] for row in again] == [1, 1, 2, 2, 2]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert [row[name] for row in again] == pytest.approx([row[name] for row in rows], rel=1e-5)
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        assert np.allclose(a, b, atol=1e-6)
+
+
+def test_history_is_written_every_epoch(sources, tmp_path):
+    rows = loop.run(network(), *sources(), PLAN, tmp_path)
+    with (tmp_path / "history.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [float(row["val_loss"]) for row in written] == pytest.approx([row["val_loss"] for row in rows])
+    assert (tmp_path / checkpoint.NAME).exists()  # who called removes it when all is written
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_patience_and_best(sources, tmp_path):
+    """At a huge learning rate the loss rises: training stops after the patience, with the best weights."""
+    model = network()
+    plan = replace(PLAN, phases=(Phase(30, 3.0),), patience=2)
+    rows = loop.run(model, *sources(), plan, tmp_path)
+    best = loop.best_epoch(rows)
+    assert len(rows) == best + 2 < 30
+    loss = model.evaluate(sources()[1].epoch(), verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(rows[best - 1]["val_loss"], rel=1e-4)
+
+
+def test_the_average_is_lent_and_given_back():
+    """One weight, two steps of a known path by hand: the first value, then 0.75 old + 0.25 new."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.75), "mse")
+    model.optimizer.build(model.trainable_variables)
+    weight = model.trainable_variables[0]
+    start = float(weight.numpy()[0, 0])
+    for gradient in (1.0, 2.0):
+        model.optimizer.apply([keras.ops.full((1, 1), gradient)], [weight])
+    with loop.averaged(model, 0.75):
+        assert float(weight.numpy()[0, 0]) == pytest.approx(0.75 * (start - 1) + 0.25 * (start - 3))
+    assert float(weight.numpy()[0, 0]) == pytest.approx(start - 3)
+
+
+def test_phases_freeze_and_free(sources, tmp_path):
+    def freeze(model):
+        model.layers[1].trainable = False
+
+    def free(model):
+        model.layers[1].trainable = True
+
+    model = network()
+    before = model.layers[1].get_weights()[0]
+    seen = []
+
+    def look(line):
+        seen.append(np.abs(model.layers[1].get_weights()[0] - before).max())
+
+    loop.run(model, *sources(), replace(PLAN, phases=(Phase(1, 1e-2, freeze), Phase(2, 1e-2, free))), tmp_path, say=look)
+    assert seen[0] == 0 and seen[1] > 0
+
+
+def test_errors(sources, tmp_path, portraits):
+    loop.run(network(), *sources(), PLAN, tmp_path)
+    with pytest.raises(RunError, match="belongs to a training on other data or with other options"):
+        loop.run(network(), *sources(), replace(PLAN, key="that"), tmp_path, resume=True)
+    (tmp_path / checkpoint.NAME).write_bytes(b"cut short")
+    with pytest.raises(RunError, match=r"is damaged .*; remove it and train from the start"):
+        loop.run(network(), *sources(), PLAN, tmp_path, resume=True)
+    broken = network()
+    broken.layers[-1].set_weights([np.full_like(values, np.nan) for values in broken.layers[-1].get_weights()])
+    with pytest.raises(WhyfakeError, match="no finite validation loss; try a smaller --learning-rate"):
+        loop.run(broken, *sources(), replace(PLAN, phases=(Phase(1, 1e-3),)), tmp_path)

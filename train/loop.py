@@ -1,0 +1,236 @@
+"""The epochs of a training: fit, average, validate, keep the best, remember everything."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train import checkpoint
+from train.pipeline import Feed
+from xai import store
+from xai.errors import WhyfakeError
+from xai.progress import bar
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Some epochs with one optimizer.
+
+    Args:
+        until: the epoch (from 1) after which the next phase starts.
+        learning_rate: of Adam.
+        prepare: called with the model before it is compiled, to freeze or free layers.
+    """
+
+    until: int
+    learning_rate: float
+    prepare: Callable[[Any], None] = lambda model: None
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training is.
+
+    Args:
+        epoch: epochs done.
+        rows: the history, one a done epoch.
+        lowest: validation loss so far.
+        waited: epochs since then.
+        skip_to: the epoch from which the next phase starts, where one ended early.
+    """
+
+    epoch: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    lowest: float = float("inf")
+    waited: int = 0
+    phase: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the epochs run.
+
+    Args:
+        phases: one after the other; each stops by itself when its patience is out.
+        patience: epochs without a better validation loss.
+        momentum: of the weights' moving average, 0 for none.
+        loss: a Keras loss.
+        metrics: Keras metrics by name.
+        class_weights: index of the class -> weight, None for all alike.
+        key: identity of the training, for resuming.
+        keep: whether a state for resuming is written after every epoch.
+    """
+
+    phases: Sequence[Phase]
+    patience: int
+    momentum: float
+    loss: str
+    metrics: tuple[str, ...] = ("accuracy",)
+    class_weights: dict[int, float] | None = None
+    key: str = ""
+    keep: bool = True
+
+
+def run(
+    model: Any, training: Feed, validation: Feed, plan: Plan, out: Path, *, resume: bool = False, say: Say = lambda line: None, quiet: bool = True
+) -> list[dict[str, float]]:
+    """Train; the model ends with the weights that had the lowest validation loss.
+
+    Args:
+        model: built, not compiled.
+        training, validation: what to learn from.
+        plan: how.
+        out: gets `history.csv` and, until the end, `resume.h5`.
+        resume: go on from there.
+        say: told a line per epoch.
+        quiet: no progress bar.
+
+    Returns:
+        A row per epoch: epoch, phase, loss, metrics, their `val_` twins, learning_rate, seconds.
+
+    Raises:
+        WhyfakeError: the loss is not finite from the start, or Keras stopped.
+    """
+    state = checkpoint.load(out, plan.key) if resume else None
+    if not resume:
+        checkpoint.remove(out)
+    progress = Progress(**state[0]) if state else Progress()
+    best: list[np.ndarray] = state[1]["best"] if state else []
+    if progress.epoch:
+        say(f"going on after epoch {progress.epoch}")
+    for number, phase in enumerate(plan.phases):
+        if number < progress.phase:
+            continue
+        phase.prepare(model)
+        compile_model(model, plan, phase)
+        if state is not None:  # into the phase that was running
+            restore(model, state[1])
+            state = None
+        while progress.epoch < phase.until and progress.waited < plan.patience:
+            row, weights = one_epoch(model, training, validation, plan, progress.epoch, phase, quiet)
+            progress.epoch += 1
+            progress.rows.append({"epoch": progress.epoch, "phase": number + 1, **row})
+            progress.waited += 1
+            if row["val_loss"] < progress.lowest:
+                progress.lowest, progress.waited, best = row["val_loss"], 0, weights
+            store.write_table(out / "history.csv", tuple(progress.rows[0]), (tuple(row.values()) for row in progress.rows))
+            if plan.keep:
+                checkpoint.save(out, plan.key, asdict(progress), {"best": best, "model": arrays(model), "adam": values(model.optimizer)})
+            say(line(progress.rows[-1], plan.metrics))
+        progress.phase, progress.waited = number + 1, 0
+        if best:
+            model.set_weights(best)  # the next phase goes on from the best of this one
+    if not best:
+        raise WhyfakeError("training gave no finite validation loss; try a smaller --learning-rate")
+    return progress.rows
+
+
+def compile_model(model: Any, plan: Plan, phase: Phase) -> None:
+    """Give the model a fresh Adam."""
+    import keras
+
+    adam = keras.optimizers.Adam(phase.learning_rate, use_ema=plan.momentum > 0, ema_momentum=plan.momentum or 0.99)
+    model.compile(adam, plan.loss, metrics=list(plan.metrics))
+    adam.build(model.trainable_variables)
+
+
+def one_epoch(
+    model: Any, training: Feed, validation: Feed, plan: Plan, epoch: int, phase: Phase, quiet: bool
+) -> tuple[dict[str, float], list[np.ndarray]]:
+    """Train one epoch and validate.
+
+    Returns:
+        The history's row, and the weights that were validated: the averaged ones where the plan averages.
+    """
+    started = time.perf_counter()
+    last = plan.phases[-1].until
+    try:
+        with warnings.catch_warnings(), bar(training.count, f"epoch {epoch + 1} of at most {last}", quiet=quiet) as progress:
+            # how many images there are is known only when all have been read, since bad ones drop out
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            weights = plan.class_weights
+            found = model.fit(training.epoch(epoch), verbose=0, shuffle=False, class_weight=weights, callbacks=[ticker(progress, training)])
+            row = {name: float(values[-1]) for name, values in found.history.items()}
+            with averaged(model, plan.momentum):
+                measured = model.evaluate(validation.epoch(), verbose=0, return_dict=True)
+                weights_now = model.get_weights()
+    except (ValueError, RuntimeError) as error:
+        readable(training, validation)
+        raise WhyfakeError(f"training stopped: {' '.join(str(error).split())[:300]}") from None
+    readable(training, validation)
+    row |= {f"val_{name}": float(value) for name, value in measured.items()}
+    return row | {"learning_rate": phase.learning_rate, "seconds": time.perf_counter() - started}, weights_now
+
+
+def readable(*sources: Feed) -> None:
+    """Raise where not one image of a split could be read."""
+    for source in sources:
+        if len(source.skipped) >= source.count:
+            path, reason = next(iter(sorted(source.skipped.items())))
+            raise WhyfakeError(f"none of {source.count} images of a split could be read; {path}: {reason}")
+
+
+@contextmanager
+def averaged(model: Any, momentum: float) -> Any:
+    """Lend a model the moving average of its weights."""
+    if not momentum:
+        yield
+        return
+    raw = [variable.numpy() for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, raw, strict=True):
+            variable.assign(value)
+
+
+def ticker(progress: Any, source: Feed) -> Any:
+    """Return the Keras callback that moves a progress bar."""
+    import keras
+
+    class Ticker(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            progress.update(min(source.batch_size, source.count - progress.n))
+
+    return Ticker()
+
+
+def arrays(model: Any) -> list[np.ndarray]:
+    """Return weights and the state of every random layer."""
+    return [np.asarray(variable) for variable in model.variables]
+
+
+def values(optimizer: Any) -> list[np.ndarray]:
+    """Return an optimizer's state."""
+    return [np.asarray(variable) for variable in optimizer.variables]
+
+
+def restore(model: Any, saved: dict[str, list[np.ndarray]]) -> None:
+    """Put a saved state into a compiled model."""
+    for variables, kept in ((model.variables, saved["model"]), (model.optimizer.variables, saved["adam"])):
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+
+def line(row: dict[str, float], metrics: Sequence[str]) -> str:
+    """Return an epoch as one line for people."""
+    parts = [f"epoch {int(row['epoch']):>3}", f"loss {row['loss']:.4f}"]
+    parts += [f"{name} {row[name]:.3f}" for name in metrics]
+    parts += [f"validation loss {row['val_loss']:.4f}"]
+    parts += [f"{name} {row[f'val_{name}']:.3f}" for name in metrics]
+    return "  ".join([*parts, f"{row['seconds']:.0f} s"])
+
+
+def best_epoch(rows: Sequence[dict[str, float]]) -> int:
+    """Return the epoch (from 1) whose weights were kept."""
+    return int(np.nanargmin([row["val_loss"] for row in rows])) + 1

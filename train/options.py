@@ -1,0 +1,96 @@
+"""How to train: the choices of one training, as they stand on its card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models.registry import entry
+from train.augment import Augment
+from xai.errors import WhyfakeError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to train; recorded on the card.
+
+    Args:
+        size: side of the input in pixels.
+        epochs: at most, of all phases together.
+        batch_size: images a step.
+        learning_rate: of Adam; a new head on a frozen network learns ten times as fast.
+        patience: epochs without a better validation loss before training (or its phase) stops.
+        seed: of the split, the start, the order and the augmentation.
+        test: share of each class set aside first.
+        valid: share of the rest for validation.
+        average: epochs over which the weights are averaged (exponentially) for validation and
+            for the saved model; 0 keeps Adam's own. Averaging steadies small data sets.
+        augment: random changes to training images.
+        balance: "none", "class-weight", "undersample" or "oversample".
+        crop: "none", or the finder of the face that images are cropped to: "mtcnn", "mesh".
+        positive: what the label 1 stands for where classes are only called 0 and 1.
+        images: training images at most; validation and test stay whole, for learning curves.
+        frozen: of transfer learning, epochs with the pretrained part frozen before all is tuned.
+        precision: "float32", "mixed_float16" or "mixed_bfloat16".
+        devices: "one" or "all" of this machine.
+        network: arguments of the network's own `build`.
+
+    Reference:
+        Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
+    """
+
+    size: int
+    epochs: int = 40
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    patience: int = 8
+    seed: int = 0
+    test: float = 0.15
+    valid: float = 0.2
+    average: float = 1.5
+    augment: Augment = field(default_factory=Augment)
+    balance: str = "none"
+    crop: str = "none"
+    positive: str | None = None
+    images: int | None = None
+    frozen: int = 8
+    precision: str = "float32"
+    devices: str = "one"
+    network: dict[str, Any] = field(default_factory=dict)
+
+    def momentum(self, images: int) -> float:
+        """Momentum of the weights' moving average for that many training images; 0 for none.
+
+        Example:
+            >>> round(Options(256, batch_size=16).momentum(1088), 4)  # 68 steps an epoch, 102 averaged
+            0.9902
+        """
+        steps = self.average * -(-images // self.batch_size)
+        return max(0.0, 1 - 1 / steps) if steps > 1 else 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Return the choices as they stand on the card; `network` only by name, not what it holds."""
+        return asdict(self) | {"augment": self.augment.record(), "network": {key: str(value) for key, value in self.network.items()}}
+
+
+def recipe(name: str, *, size: int | None = None, batch_size: int | None = None, **choices: Any) -> Options:
+    """Return the options for a network: its project's size and batch where none is given.
+
+    Above 1024 pixels a side batches shrink, so that memory stays level.
+
+    Raises:
+        WhyfakeError: an unknown network.
+
+    Example:
+        >>> recipe("lenet").batch_size, recipe("alexnet18", size=2048).batch_size
+        (64, 4)
+    """
+    try:
+        found = entry(name)
+    except ValueError as error:
+        raise WhyfakeError(str(error)) from None
+    side = size or found.size
+    batch = batch_size or int(np.clip(16 * 1024**2 // side**2, 1, found.batch))
+    return Options(size=side, batch_size=batch, **choices)

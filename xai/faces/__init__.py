@@ -1,0 +1,54 @@
+"""Where the face is: finders with one signature, `find(image) -> Face | None`.
+
+Their packages are extras and imported where they are first used. A finder is made once per
+process and stands behind a lock: neither Keras nor a LiteRT interpreter promises to be safe
+in several threads, and images are decoded in several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xai.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face's box in pixels of the image, not bound to whole pixels nor to the image.
+
+    Args:
+        top, left, bottom, right: pixel i spans [i, i + 1).
+        confidence: of the finder, in [0, 1].
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    confidence: float
+
+    @property
+    def area(self) -> float:
+        """Pixels inside the box."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+
+def largest(faces: Iterable[Face]) -> list[Face]:
+    """Return faces from the largest to the smallest; equal ones by confidence, then from the top left.
+
+    Example:
+        >>> [face.left for face in largest([Face(0, 0, 2, 2, 0.9), Face(0, 5, 3, 8, 0.8)])]
+        [5, 0]
+    """
+    return sorted(faces, key=lambda face: (-face.area, -face.confidence, face.top, face.left))
+
+
+def missing(crop: str, package: str, extra: str) -> ModelError:
+    """Return the error for a finder whose package is not installed.
+
+    Example:
+        >>> print(missing("mtcnn", "mtcnn", "crop"))
+        --crop mtcnn needs the package 'mtcnn', which is not installed; run: pip install 'whyfake[crop]'
+    """
+    return ModelError(f"--crop {crop} needs the package '{package}', which is not installed; run: pip install 'whyfake[{extra}]'")

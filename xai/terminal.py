@@ -1,0 +1,166 @@
+"""How the command line talks: errors in one line, options that mean the same everywhere, what was skipped."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xai.errors import WhyfakeError, readable, tally
+
+
+class Commands(click.Group):
+    """Turns every error the user can mend into one line and exit status 1, in one place."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WhyfakeError as error:
+            raise click.ClickException(readable(" ".join(str(error).split()))) from None
+        except MemoryError:
+            raise click.ClickException("out of memory; try a smaller --batch-size") from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `whyfake … | head`: click ends quietly
+                raise
+            where = f" ('{error.filename}')" if error.filename else ""
+            raise click.ClickException(readable(f"{error.strerror or error}{where}")) from None
+
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception as error:
+            if os.environ.get("WHYFAKE_DEBUG"):
+                raise
+            text = readable(" ".join(str(error).split()))[:300]
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which must not be imported here
+                raise click.ClickException("out of memory; try a smaller --batch-size") from None
+            raise click.ClickException(f"unexpected {type(error).__name__}: {text}; WHYFAKE_DEBUG=1 shows where, please report it") from None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the work, not of the alphabet
+
+
+def say(line: str) -> None:
+    """Print a line for people: on standard error, so that --json output stays clean."""
+    click.echo(line, err=True)
+
+
+def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds options which look and mean the same everywhere."""
+    options = {
+        "layers": click.option("--layers", default="auto", show_default=True, help="auto, conv, last, all, or names with commas between."),
+        "methods": click.option("--method", "methods", default="activation,gradcam,hirescam", show_default=True, help="Map methods, commas between."),
+        "method": click.option(
+            "--method", "methods", default="hirescam", show_default=True, help="Map methods, commas between: activation, gradcam, hirescam."
+        ),
+        "batch-size": click.option("--batch-size", type=click.IntRange(1), help="Images a pass; by default as the size allows."),
+        "seed": click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice."),
+        "limit": click.option("--limit", type=click.IntRange(1), help="Take at most so many images."),
+        "positive": click.option(
+            "--positive",
+            type=click.Choice(["fake", "real"]),
+            help="What 1 stands for: in a foreign model's answer, in labels 0 and 1.  [default: from the card, else fake]",
+        ),
+        "size": click.option("--model-size", "size", type=click.IntRange(1), help="Input side of a model that takes any size."),
+        "colour-order": click.option(
+            "--colour-order", type=click.Choice(["RGB", "BGR"]), help="Of a foreign model.  [default: from the card, else RGB]"
+        ),
+        "range": click.option(
+            "--range",
+            "value_range",
+            nargs=2,
+            type=float,
+            metavar="LOW HIGH",
+            help="What pixel values 0 and 255 become for a foreign model.  [default: from the card, else 0 255]",
+        ),
+        "crop": click.option(
+            "--crop",
+            type=click.Choice(["none", "mtcnn", "mesh"]),
+            help="What a foreign model's images are cut to.  [default: from the card, else none]",
+        ),
+        "split": click.option(
+            "--split",
+            default="all",
+            show_default=True,
+            type=click.Choice(["all", "train", "valid", "test"]),
+            help="Only images that were in this split in training.",
+        ),
+        "stretch": click.option("--stretch", is_flag=True, help="Stretch maps over the image as other tools do, instead of placing them."),
+        "strict": click.option("--strict", is_flag=True, help="Fail if any image cannot be read."),
+        "quiet": click.option("--quiet", is_flag=True, help="Print only the result and errors."),
+        "json": click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output."),
+    }
+
+    return adding([options[name] for name in names])
+
+
+def adding(options: list[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds options in their order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def training() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds what `train` and `zoo` both take; names as in `train.options.Options`."""
+    return adding(
+        [
+            click.option("--size", type=click.IntRange(1), help="Side of the input in pixels.  [default: its project's, 1024 for alexnet18]"),
+            click.option("--epochs", default=40, show_default=True, type=click.IntRange(1), help="At most; stops earlier by itself."),
+            click.option("--patience", default=8, show_default=True, type=click.IntRange(1), help="Epochs without a better validation loss."),
+            click.option("--learning-rate", default=1e-4, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam."),
+            click.option(
+                "--test-share", "test", default=0.15, show_default=True, type=click.FloatRange(0, 0.9), help="Of each class, set aside first."
+            ),
+            click.option(
+                "--average", default=1.5, show_default=True, type=click.FloatRange(0, 50), help="Average the weights over so many epochs; 0: not."
+            ),
+            click.option(
+                "--augment", default="none", show_default=True, help="Random changes: flip, crop, jpeg, blur, colour; commas between, =strength."
+            ),
+            click.option(
+                "--balance", default="none", show_default=True, type=click.Choice(["none", "class-weight", "undersample", "oversample"]),
+                help="What to do about classes of unequal size.",
+            ),
+            click.option(
+                "--crop", default="none", show_default=True, type=click.Choice(["none", "mtcnn", "mesh"]),
+                help="Cut images to the face, found by MTCNN or the face mesh.",
+            ),
+            click.option("--positive", type=click.Choice(["fake", "real"]), help="What 1 stands for where classes are only called 0 and 1."),
+            click.option("--weights", default="imagenet", show_default=True, help="Of transfer learning: imagenet, none or a FILE."),
+            click.option(
+                "--frozen-epochs", "frozen", default=8, show_default=True, type=click.IntRange(0),
+                help="Of transfer learning: epochs at most before the backbone is tuned too.",
+            ),
+            click.option(
+                "--precision", default="float32", show_default=True, type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+                help="Mixed precision is faster on GPUs; the saved model is float32.",
+            ),
+            click.option("--devices", default="one", show_default=True, type=click.Choice(["one", "all"]), help="Of this machine, to train on."),
+        ]
+    )  # fmt: skip
+
+
+def split_names(text: str, option: str = "--method", what: str = "method") -> list[str]:
+    """Return names given with commas between; none at all is wrong usage."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise click.UsageError(f"{option} names no {what}; expected names with commas between")
+    return names
+
+
+def finish(skipped: dict[str, str], where: Path | None, strict: bool) -> None:
+    """Say what was skipped; with --strict that is a failure."""
+    if not skipped:
+        return
+    click.echo(f"{tally(skipped)}{f': see {where}' if where else ''}", err=True)
+    if strict:
+        path, reason = next(iter(sorted(skipped.items())))
+        raise click.ClickException(readable(f"--strict: {tally(skipped)}; the first is {path}: {reason}"))
