@@ -45,7 +45,7 @@ class Progress:
         rows: the history, one a done epoch.
         lowest: validation loss so far.
         waited: epochs since then.
-        skip_to: the epoch from which the next phase starts, where one ended early.
+        phase: the phase that runs, from 0.
     """
 
     epoch: int = 0
@@ -112,11 +112,13 @@ def run(
             continue
         phase.prepare(model)
         compile_model(model, plan, phase)
+        statistics = Statistics()
         if state is not None:  # into the phase that was running
             restore(model, state[1])
+            statistics.values = state[1]["statistics"]
             state = None
         while progress.epoch < phase.until and progress.waited < plan.patience:
-            row, weights = one_epoch(model, training, validation, plan, progress.epoch, phase, quiet)
+            row, weights = one_epoch(model, training, validation, plan, progress.epoch, phase, statistics, quiet)
             progress.epoch += 1
             progress.rows.append({"epoch": progress.epoch, "phase": number + 1, **row})
             progress.waited += 1
@@ -124,7 +126,8 @@ def run(
                 progress.lowest, progress.waited, best = row["val_loss"], 0, weights
             store.write_table(out / "history.csv", tuple(progress.rows[0]), (tuple(row.values()) for row in progress.rows))
             if plan.keep:
-                checkpoint.save(out, plan.key, asdict(progress), {"best": best, "model": arrays(model), "adam": values(model.optimizer)})
+                kept = {"best": best, "model": arrays(model), "adam": values(model.optimizer), "statistics": statistics.values}
+                checkpoint.save(out, plan.key, asdict(progress), kept)
             say(line(progress.rows[-1], plan.metrics))
         progress.phase, progress.waited = number + 1, 0
         if best:
@@ -135,16 +138,24 @@ def run(
 
 
 def compile_model(model: Any, plan: Plan, phase: Phase) -> None:
-    """Give the model a fresh Adam."""
+    """Give the model a fresh Adam, which keeps the moving average beside the weights."""
     import keras
 
-    adam = keras.optimizers.Adam(phase.learning_rate, use_ema=plan.momentum > 0, ema_momentum=plan.momentum or 0.99)
+    class Adam(keras.optimizers.Adam):
+        def finalize_variable_values(self, variables: Any) -> None:
+            """Leave the weights: `fit` would put the average in their place at its end, and here every epoch is a `fit`."""
+
+        def lend_average(self, variables: Any) -> None:
+            """Put the average in the weights' place."""
+            super().finalize_variable_values(variables)
+
+    adam = Adam(phase.learning_rate, use_ema=plan.momentum > 0, ema_momentum=plan.momentum or 0.99)
     model.compile(adam, plan.loss, metrics=list(plan.metrics))
     adam.build(model.trainable_variables)
 
 
 def one_epoch(
-    model: Any, training: Feed, validation: Feed, plan: Plan, epoch: int, phase: Phase, quiet: bool
+    model: Any, training: Feed, validation: Feed, plan: Plan, epoch: int, phase: Phase, statistics: Statistics, quiet: bool
 ) -> tuple[dict[str, float], list[np.ndarray]]:
     """Train one epoch and validate.
 
@@ -157,10 +168,10 @@ def one_epoch(
         with warnings.catch_warnings(), bar(training.count, f"epoch {epoch + 1} of at most {last}", quiet=quiet) as progress:
             # how many images there are is known only when all have been read, since bad ones drop out
             warnings.filterwarnings("ignore", "Your input ran out of data")
-            weights = plan.class_weights
-            found = model.fit(training.epoch(epoch), verbose=0, shuffle=False, class_weight=weights, callbacks=[ticker(progress, training)])
+            weights, watch = plan.class_weights, ticker(progress, training, statistics, plan.momentum)
+            found = model.fit(training.epoch(epoch), verbose=0, shuffle=False, class_weight=weights, callbacks=[watch])
             row = {name: float(values[-1]) for name, values in found.history.items()}
-            with averaged(model, plan.momentum):
+            with averaged(model, plan.momentum, statistics):
                 measured = model.evaluate(validation.epoch(), verbose=0, return_dict=True)
                 weights_now = model.get_weights()
     except (ValueError, RuntimeError) as error:
@@ -179,28 +190,59 @@ def readable(*sources: Feed) -> None:
             raise WhyfakeError(f"none of {source.count} images of a split could be read; {path}: {reason}")
 
 
+@dataclass(slots=True)
+class Statistics:
+    """The moving average of batch normalisation's running statistics.
+
+    Averaged weights go with statistics averaged over the same steps: with those of the
+    last weights, alexnet_bn's validation loss on 64 x 64 faces was 0.01 to 0.08 higher
+    from the ninth epoch on.
+
+    Args:
+        values: one an averaged variable; empty before the first step.
+    """
+
+    values: list[np.ndarray] = field(default_factory=list)
+
+    @staticmethod
+    def variables(model: Any) -> list[Any]:
+        """Return what is averaged."""
+        return [variable for variable in model.non_trainable_variables if variable.name in ("moving_mean", "moving_variance")]
+
+    def step(self, model: Any, momentum: float) -> None:
+        """Take in the statistics after a training step."""
+        now = [variable.numpy() for variable in self.variables(model)]
+        self.values = [momentum * old + (1 - momentum) * new for old, new in zip(self.values, now, strict=True)] if self.values else now
+
+
 @contextmanager
-def averaged(model: Any, momentum: float) -> Any:
-    """Lend a model the moving average of its weights."""
+def averaged(model: Any, momentum: float, statistics: Statistics) -> Any:
+    """Lend a model the moving average of its weights, and of batch normalisation's statistics."""
     if not momentum:
         yield
         return
-    raw = [variable.numpy() for variable in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    lent = [*model.trainable_variables, *Statistics.variables(model)]
+    raw = [variable.numpy() for variable in lent]
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed precision wraps it to scale the loss
+    optimizer.lend_average(model.trainable_variables)
+    for variable, value in zip(Statistics.variables(model), statistics.values, strict=True):
+        variable.assign(value)
     try:
         yield
     finally:
-        for variable, value in zip(model.trainable_variables, raw, strict=True):
+        for variable, value in zip(lent, raw, strict=True):
             variable.assign(value)
 
 
-def ticker(progress: Any, source: Feed) -> Any:
-    """Return the Keras callback that moves a progress bar."""
+def ticker(progress: Any, source: Feed, statistics: Statistics, momentum: float) -> Any:
+    """Return the Keras callback that moves a progress bar and the average of the statistics."""
     import keras
 
     class Ticker(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             progress.update(min(source.batch_size, source.count - progress.n))
+            if momentum:
+                statistics.step(self.model, momentum)
 
     return Ticker()
 

@@ -89,17 +89,39 @@ def test_patience_and_best(sources, tmp_path):
 
 
 def test_the_average_is_lent_and_given_back():
-    """One weight, two steps of a known path by hand: the first value, then 0.75 old + 0.25 new."""
+    """One weight, two of Adam's first steps (the learning rate each) by hand: the first value, then 0.75 old + 0.25 new."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(1, use_bias=False)])
-    model.compile(keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.75), "mse")
-    model.optimizer.build(model.trainable_variables)
+    loop.compile_model(model, replace(PLAN, momentum=0.75, loss="mse", metrics=()), Phase(1, 1.0))
     weight = model.trainable_variables[0]
     start = float(weight.numpy()[0, 0])
-    for gradient in (1.0, 2.0):
-        model.optimizer.apply([keras.ops.full((1, 1), gradient)], [weight])
-    with loop.averaged(model, 0.75):
-        assert float(weight.numpy()[0, 0]) == pytest.approx(0.75 * (start - 1) + 0.25 * (start - 3))
-    assert float(weight.numpy()[0, 0]) == pytest.approx(start - 3)
+    for _ in range(2):
+        model.optimizer.apply([keras.ops.ones((1, 1))], [weight])
+    with loop.averaged(model, 0.75, loop.Statistics()):
+        assert float(weight.numpy()[0, 0]) == pytest.approx(0.75 * (start - 1) + 0.25 * (start - 2), abs=1e-3)
+    assert float(weight.numpy()[0, 0]) == pytest.approx(start - 2, abs=1e-3)
+
+
+def test_statistics_go_with_the_averaged_weights(sources, tmp_path):
+    """After two steps by hand, 0.75 old + 0.25 new; lent, and given back."""
+    model = network()
+    loop.compile_model(model, replace(PLAN, momentum=0.75), Phase(1, 1e-3))
+    mean, variance = loop.Statistics.variables(model)
+    kept = loop.Statistics()
+    for value in (1.0, 3.0):
+        mean.assign(np.full(4, value))
+        kept.step(model, 0.75)
+    model.optimizer.iterations.assign(2)
+    with loop.averaged(model, 0.75, kept):
+        assert mean.numpy().tolist() == [1.5] * 4 and variance.numpy().tolist() == [1.0] * 4
+    assert mean.numpy().tolist() == [3.0] * 4
+
+
+def test_averaging_does_not_touch_the_training(sources, tmp_path):
+    """The average stands beside the weights: the training loss is that of a training without, the validation loss is not."""
+    plain = loop.run(network(), *sources(), PLAN, tmp_path / "plain")
+    beside = loop.run(network(), *sources(), replace(PLAN, momentum=0.8), tmp_path / "beside")
+    assert [row["loss"] for row in beside] == pytest.approx([row["loss"] for row in plain], rel=1e-5)
+    assert [row["val_loss"] for row in beside] != pytest.approx([row["val_loss"] for row in plain], rel=1e-3)
 
 
 def test_phases_freeze_and_free(sources, tmp_path):
