@@ -156,6 +156,7 @@ def places(tmp_path, trained, portraits):
         ("train autoencoder E --out T", 1, "no images in"),
         ("train lenet D --out T --resume --balance sometimes", 2, "Invalid value for '--balance'"),
         ("zoo D --out T --networks lenet,resnet99", 1, "network 'resnet99' is not known"),
+        ("zoo D --out T --networks autoencoder --size 32", 1, "an autoencoder tells no classes apart"),
         ("zoo D --out T --networks ,", 2, "--networks names no network"),
         ("zoo D --out T --shares half", 1, "share 'half' is no number"),
         ("inspect G", 1, "does not exist"),

@@ -15,8 +15,8 @@ class Augment:
     Args:
         flip: mirror left-right with this probability, in [0, 1].
         crop: pad by up to this share of each side, mirrored, and cut the old size out anywhere, in
-            [0, 0.5]. Whole pixels only: resizing back wipes out the traces a detector lives on
-            (lenet on 64 x 64 faces fell from 0.73 to 0.61 test accuracy with it).
+            [0, 0.5]. Whole pixels only: cutting and resizing back would smooth away the fine
+            traces of a generator.
         jpeg: compress as JPEG with a quality drawn from here up to 100, in [1, 100]; 0 is off.
         blur: Gaussian blur with a standard deviation of up to so many pixels.
         colour: change brightness, contrast and saturation by up to this share, in [0, 1].

@@ -81,6 +81,8 @@ def fit(
     Raises:
         WhyfakeError: the data cannot be split, the network cannot take the size, …
     """
+    if name == "autoencoder":
+        raise WhyfakeError("an autoencoder tells no classes apart; 'whyfake train autoencoder IMAGES' trains one")
     out = store.make_folder(out)
     manifest = datasets.prepared(data, seed=options.seed, test=options.test, valid=options.valid, positive=options.positive, quiet=quiet)
     learnt = balanced(reduced(manifest, options), options.balance, options.seed)
