@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports import making, words
-from reports.run import read_json, read_rows
+from reports import making, network, words
+from reports.run import read_json
 from reports.sheet import Picture, Section, Table, page
 from xai import store
 
 PICTURES = (
     ("reconstructions.png", "Held-out images and what comes back of them", ""),
     ("curves.png", "Training curve", ""),
-    ("network.png", "The network", ""),
 )
 
 
@@ -36,12 +35,10 @@ def render(directory: str | Path) -> Path:
         ("Against the mean colour", words.percent(share), "of the error of answering with each image's mean colour"),
     ]
     shown = {name: Picture(title, (folder / name).read_bytes(), note) for name, title, note in PICTURES if (folder / name).is_file()}
-    layers = read_rows(folder, "layers.csv", (), needed=False)
-    table = Table("Layers", tuple(layers[0]), [tuple(row.values()) for row in layers]) if layers else None
     sections = [
         Section("Reconstructions", "", tuple(shown[name] for name in ("reconstructions.png",) if name in shown)),
         Section("Training", "", tuple(shown[name] for name in ("curves.png",) if name in shown)),
-        Section("Network", "", (*(shown[name] for name in ("network.png",) if name in shown), *([table] if table else []))),
+        Section("Network", "", network.items(folder)),
         Section(
             "How this was made",
             "",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports import making, words
+from reports import making, network, words
 from reports.run import read_json, read_rows
 from reports.sheet import Picture, Section, Table, page
 from xai import store
@@ -23,7 +23,6 @@ PICTURES = {
         "Of images scored 0.8, 80 % should be fake: points on the dotted line. Bars below: images per bin.",
     ),
     "curves.png": ("Loss and accuracy per epoch", ""),
-    "network.png": ("The network", ""),
 }
 EVALUATION = ("count", "counts", "confusion", "accuracy", "classes", "calibration", "bootstrap")
 Metrics = Mapping[str, Any]
@@ -225,14 +224,11 @@ def training(folder: Path, card: Mapping[str, Any]) -> Section:
     counts = card.get("classes") or {}
     splits = [split for split in ("train", "valid", "test") if split in counts]
     used = [(split, *(f"{counts[split].get(group, 0):,}" for group in ("real", "fake"))) for split in splits]
-    layers = read_rows(folder, "layers.csv", (), needed=False)
     items: list[Picture | Table] = [*pictures(folder, "curves.png")]
     if used:
         items.append(Table("Images", ("Split", "Real", "Fake"), used))
     items.append(Table("Options", ("Option", "Value"), [(name.replace("_", " "), value) for name, value in making.flat(options)]))
-    items += pictures(folder, "network.png")
-    if layers:
-        items.append(Table("Layers", tuple(word.replace("_", " ") for word in layers[0]), [tuple(row.values()) for row in layers]))
+    items += network.items(folder)
     return Section("Training", text, tuple(items))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from xai.errors import RunError
 NAME = "resume.h5"
 
 
-def save(folder: Path, key: str, progress: dict[str, Any], arrays: dict[str, Sequence[np.ndarray]]) -> None:
+def save(folder: Path, key: str, progress: dict[str, Any], arrays: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Write a state whole, over the one before.
 
     Args:

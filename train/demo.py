@@ -11,16 +11,11 @@ import h5py
 import numpy as np
 from PIL import Image as Pillow
 
-from train.audit import audit_folder
-from train.fit import fit
-from train.options import Options
 from train.portraits import GROUPS, Artefact, write
 from xai import store
-from xai.detector import load
 from xai.errors import DataError
 from xai.maps.placement import Axis, Placement
 from xai.progress import bar
-from xai.provenance import Request
 
 
 def draw_portraits(folder: Path, *, count: int, size: int, kind: str, region: str | None, strength: float | None, seed: int, quiet: bool) -> Path:
@@ -62,6 +57,12 @@ def run(
     Returns:
         `report` (its path), `sentences` (three, plain) and the numbers behind them.
     """
+    from train.audit import audit_folder
+    from train.fit import fit
+    from train.options import Options
+    from xai.detector import load
+    from xai.provenance import Request
+
     artefact = Artefact.of("checkerboard")
     portraits = out / "portraits"
     wanted = {"seed": seed, "size": size, "count": count, "artefact": asdict(artefact)}

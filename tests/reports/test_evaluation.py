@@ -60,7 +60,7 @@ def test_training_folder(folder):
         Image.new("RGB", (50, 30), "white").save(folder / f"{name}.png")
     text = plainly(render(folder).read_text(encoding="utf-8"))
     assert "alexnet on its test split" in text and "whyfake train" in text and text.count("data:image/png") == 7
-    for part in ("Trained for 12 epochs", "epoch 9 are kept", "learning rate", "augment.flip", "multiply adds", "conv1", "3.15.0", "1,000"):
+    for part in ("Trained for 12 epochs", "epoch 9 are kept", "learning rate", "augment.flip", "multiply-adds", "conv1", "3.15.0", "1,000"):
         assert part in text, part
     assert re.search(r"train</th>.*valid</th>.*test</th>", text, re.S)
 
