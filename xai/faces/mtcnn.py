@@ -65,7 +65,7 @@ def network() -> Any:
     try:
         from mtcnn import MTCNN
     except ImportError:
-        raise missing("mtcnn", "mtcnn", "crop") from None
+        raise missing("mtcnn", "mtcnn", "mtcnn") from None
     import keras
 
     policy, state = keras.config.dtype_policy(), random.getstate()  # Keras draws the seeds of first weights from `random`
