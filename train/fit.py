@@ -186,9 +186,10 @@ def identity(name: str, options: Options, manifest: Manifest) -> str:
 
 
 def exported(model: Any, name: str, options: Options) -> Any:
-    """Return the model as it is kept: in full precision and on no particular device."""
-    if options.precision == "float32" and options.devices == "one":
-        return model
+    """Return the model as it is kept: full precision, no particular device, and never compiled.
+
+    Whoever opens the file needs Keras alone, not our optimizer, and gets no state of a training that is over.
+    """
     plain = built(name, replace(options, precision="float32"))
     plain.set_weights(model.get_weights())
     return plain

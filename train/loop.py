@@ -212,7 +212,8 @@ class Statistics:
     def step(self, model: Any, momentum: float) -> None:
         """Take in the statistics after a training step."""
         now = [variable.numpy() for variable in self.variables(model)]
-        self.values = [momentum * old + (1 - momentum) * new for old, new in zip(self.values, now, strict=True)] if self.values else now
+        # written so that what does not change, a frozen part's statistics, stays exactly what it was
+        self.values = [old + (1 - momentum) * (new - old) for old, new in zip(self.values, now, strict=True)] if self.values else now
 
 
 @contextmanager

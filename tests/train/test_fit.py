@@ -78,6 +78,13 @@ def test_weights_file_fits_the_network(trained):
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), load(trained.model).model.get_weights(), strict=True))
 
 
+def test_the_model_opens_in_plain_keras(trained, python, tmp_path):
+    """Whoever gets the file needs Keras alone."""
+    script = f"import sys, keras; keras.saving.load_model({str(trained.model)!r}); print('train' in sys.modules)"
+    done = subprocess.run([python, "-P", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "False\n"
+
+
 def test_same_seed_same_split_other_seed_other_split(trained, portraits):
     from train.datasets import split
 
