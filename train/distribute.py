@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-DEVICES = ("one", "all")
-
 
 def scope(devices: str) -> Any:
     """Return the context in which a model is built and compiled.

@@ -181,6 +181,7 @@ def phases(name: str, options: Options) -> tuple[Phase, ...]:
 def identity(name: str, options: Options, manifest: Manifest) -> str:
     """Return a hash of what decides a training, so that another one cannot be resumed."""
     kept = {key: value for key, value in options.record().items() if key != "epochs"}
+    kept["network"] = {key: str(value) for key, value in options.network.items()}  # whole paths: two encoders may share a name
     rows = [(row.path, row.label, row.split, row.sha256) for row in manifest.rows]
     return hashlib.sha256(json.dumps([name, kept, rows], sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ class Options:
         return max(0.0, 1 - 1 / steps) if steps > 1 else 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return the choices as they stand on the card; `network` only by name, not what it holds."""
-        return asdict(self) | {"augment": self.augment.record(), "network": {key: str(value) for key, value in self.network.items()}}
+        """Return the choices as they stand on the card; files without their folders, which are no one else's."""
+        return asdict(self) | {"augment": self.augment.record(), "network": {key: Path(str(value)).name for key, value in self.network.items()}}
 
 
 def recipe(name: str, *, size: int | None = None, batch_size: int | None = None, **choices: Any) -> Options:
