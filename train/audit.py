@@ -10,7 +10,7 @@ from train.datasets import Manifest, hashed, limited, scan
 from xai.audit import Audited, audit, seen_in_training
 from xai.detector import Detector
 from xai.errors import DataError
-from xai.explanation import outside
+from xai.overlays import outside
 from xai.provenance import Request
 from xai.shard import Item
 

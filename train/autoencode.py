@@ -67,7 +67,8 @@ def fit(
     with scope(options.devices):
         model = built(name, options)
         training, validation = source("train", shuffle=options.seed, augment=options.augment), source("valid")
-        plan = Plan((Phase(options.epochs, options.learning_rate),), options.patience, options.momentum(training.count), "mse", metrics=())
+        phases = (Phase(options.epochs, options.learning_rate),)
+        plan = Plan(phases, options.patience, options.momentum(training.count), "mse", metrics=(), calibrated=False)
         plan = replace(plan, key=identity(name, options, manifest))
         rows = loop.run(model, training, validation, plan, out, resume=resume, say=say, quiet=quiet)
     model = exported(model, name, options)

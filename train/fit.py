@@ -144,9 +144,13 @@ def built(name: str, options: Options) -> Any:
     keras.utils.set_random_seed(options.seed)
     try:
         with policy(options.precision):
-            return build(name, options.size, **options.network)
+            model = build(name, options.size, **options.network)
     except ValueError as error:
         raise WhyfakeError(str(error)) from None
+    if options.precision != "float32":
+        # a sigmoid in half precision is exactly 0 or 1 long before it is sure, and has no slope there
+        model.layers[-1].dtype_policy = keras.DTypePolicy("float32")
+    return model
 
 
 def preparation(name: str, options: Options) -> Preprocessing:

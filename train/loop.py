@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from train import checkpoint
+from train import calibrated, checkpoint
 from train.pipeline import Feed
 from xai import store
 from xai.errors import WhyfakeError
 from xai.progress import bar
 
 Say = Callable[[str], None]
+CALIBRATED = "val_calibrated_loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Progress:
     Args:
         epoch: epochs done.
         rows: the history, one a done epoch.
-        lowest: validation loss so far.
+        lowest: criterion so far.
         waited: epochs since then.
         phase: the phase that runs, from 0.
     """
@@ -61,10 +62,11 @@ class Plan:
 
     Args:
         phases: one after the other; each stops by itself when its patience is out.
-        patience: epochs without a better validation loss.
+        patience: epochs without a better validation loss (`criterion`).
         momentum: of the weights' moving average, 0 for none.
         loss: a Keras loss.
         metrics: Keras metrics by name.
+        calibrated: choose by the loss at the best temperature (a detector), not by the loss itself.
         class_weights: index of the class -> weight, None for all alike.
         key: identity of the training, for resuming.
         keep: whether a state for resuming is written after every epoch.
@@ -75,6 +77,7 @@ class Plan:
     momentum: float
     loss: str
     metrics: tuple[str, ...] = ("accuracy",)
+    calibrated: bool = True
     class_weights: dict[int, float] | None = None
     key: str = ""
     keep: bool = True
@@ -83,7 +86,7 @@ class Plan:
 def run(
     model: Any, training: Feed, validation: Feed, plan: Plan, out: Path, *, resume: bool = False, say: Say = lambda line: None, quiet: bool = True
 ) -> list[dict[str, float]]:
-    """Train; the model ends with the weights that had the lowest validation loss.
+    """Train; the model ends with the weights that had the lowest validation loss, as `criterion` reads it.
 
     Args:
         model: built, not compiled.
@@ -122,8 +125,8 @@ def run(
             progress.epoch += 1
             progress.rows.append({"epoch": progress.epoch, "phase": number + 1, **row})
             progress.waited += 1
-            if row["val_loss"] < progress.lowest:
-                progress.lowest, progress.waited, best = row["val_loss"], 0, weights
+            if criterion(row) < progress.lowest:
+                progress.lowest, progress.waited, best = criterion(row), 0, weights
             store.write_table(out / "history.csv", tuple(progress.rows[0]), (tuple(row.values()) for row in progress.rows))
             if plan.keep:
                 kept = {"best": best, "model": arrays(model), "adam": values(model.optimizer), "statistics": statistics.values}
@@ -150,7 +153,7 @@ def compile_model(model: Any, plan: Plan, phase: Phase) -> None:
             super().finalize_variable_values(variables)
 
     adam = Adam(phase.learning_rate, use_ema=plan.momentum > 0, ema_momentum=plan.momentum or 0.99)
-    model.compile(adam, plan.loss, metrics=list(plan.metrics))
+    model.compile(adam, plan.loss, metrics=[*plan.metrics, *([calibrated.metric()] if plan.calibrated else [])])
     adam.build(model.trainable_variables)
 
 
@@ -180,6 +183,16 @@ def one_epoch(
     readable(training, validation)
     row |= {f"val_{name}": float(value) for name, value in measured.items()}
     return row | {"learning_rate": phase.learning_rate, "seconds": time.perf_counter() - started}, weights_now
+
+
+def criterion(row: Mapping[str, float]) -> float:
+    """Return what the kept epoch is chosen by, from a row of the history: lower is better.
+
+    Of a detector it is the validation loss at its best temperature. On small data sets a
+    network grows sure of itself long before it stops learning: its plain loss rises while
+    its accuracy does too, and a temperature is fitted after training in any case.
+    """
+    return row.get(CALIBRATED, row["val_loss"])
 
 
 def readable(*sources: Feed) -> None:
@@ -276,4 +289,4 @@ def line(row: dict[str, float], metrics: Sequence[str]) -> str:
 
 def best_epoch(rows: Sequence[dict[str, float]]) -> int:
     """Return the epoch (from 1) whose weights were kept."""
-    return int(np.nanargmin([row["val_loss"] for row in rows])) + 1
+    return int(np.nanargmin([criterion(row) for row in rows])) + 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from train.loop import criterion
 from xai.calibration import CONFIDENT
 from xai.curves import GRID, Curve
 
@@ -50,7 +51,7 @@ def curves(history: Sequence[dict[str, float]], name: str) -> bytes:
     keys = [key for key in ("loss", "accuracy") if key in history[0]]
     sheet, axes = figure(4.2 * len(keys), 3.5, columns=len(keys), squeeze=False)
     epochs = [row["epoch"] for row in history]
-    kept = min(history, key=lambda row: row["val_loss"])["epoch"]
+    kept = min(history, key=criterion)["epoch"]
     for at, key in zip(axes[0], keys, strict=True):
         at.plot(epochs, [row[key] for row in history], ".--", color=PALE, label="training images")
         at.plot(epochs, [row[f"val_{key}"] for row in history], ".-", color=REAL, label="validation images")

@@ -51,8 +51,10 @@ def test_best_weights_are_kept(trained):
     logits = detector.logits(np.stack([detector.preprocessing.prepare(read(manifest.root / row.path)) for row in manifest.rows]))
     truth = np.array([row.label == "fake" for row in manifest.rows])
     loss = np.mean(np.logaddexp(0, np.where(truth, -logits, logits)))
-    best = min(row["val_loss"] for row in trained.result.card["history"])
-    assert loss == pytest.approx(best, rel=1e-3)
+    history = trained.result.card["history"]
+    best = min(history, key=lambda row: row["val_calibrated_loss"])
+    assert trained.result.card["training"]["best_epoch"] == best["epoch"]
+    assert loss == pytest.approx(best["val_loss"], rel=1e-3)
 
 
 def trained_manifest(trained):

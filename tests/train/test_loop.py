@@ -153,3 +153,31 @@ def test_errors(sources, tmp_path, portraits):
     broken.layers[-1].set_weights([np.full_like(values, np.nan) for values in broken.layers[-1].get_weights()])
     with pytest.raises(WhyfakeError, match="no finite validation loss; try a smaller --learning-rate"):
         loop.run(broken, *sources(), replace(PLAN, phases=(Phase(1, 1e-3),)), tmp_path)
+
+
+@pytest.mark.parametrize("units", [1, 2])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 6.0])
+def test_calibrated_loss_is_the_loss_at_the_fitted_temperature(units, scale):
+    """A detector too sure by any factor has the same calibrated loss; it agrees with the exact fit."""
+    from train import calibrated
+    from xai.calibration import fit_temperature
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 500)
+    logits = np.clip(scale * (2 * labels - 1 + 1.5 * rng.standard_normal(500)), -15, 15)
+    fake = 1 / (1 + np.exp(-logits))
+    scores = fake[:, None] if units == 1 else np.stack([1 - fake, fake], 1)
+    metric = calibrated.metric()
+    for part in (slice(0, 130), slice(130, 500)):
+        metric.update_state(labels[part, None] if units == 1 else labels[part], scores[part].astype(np.float32))
+    temperature = fit_temperature(["fake" if label else "real" for label in labels], logits)
+    exact = np.logaddexp(0, np.where(labels == 1, -logits, logits) / temperature).mean()
+    assert float(metric.result()) == pytest.approx(exact, abs=1e-3)
+    metric.reset_state()
+    assert float(metric.result()) == 0
+
+
+def test_the_kept_epoch_is_chosen_by_the_calibrated_loss():
+    rows = [{"val_loss": 0.6, "val_calibrated_loss": 0.6}, {"val_loss": 0.9, "val_calibrated_loss": 0.5}]
+    assert loop.best_epoch(rows) == 2
+    assert loop.best_epoch([{"val_loss": 0.6}, {"val_loss": 0.9}]) == 1  # an autoencoder
