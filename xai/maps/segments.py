@@ -1,0 +1,98 @@
+"""An image cut into segments that are hidden or shown as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xai.errors import WhyfakeError
+
+KINDS = ("grid", "slic")
+
+
+def segments(image: np.ndarray, kind: str | np.ndarray = "slic", count: int = 49) -> np.ndarray:
+    """Cut an image into segments.
+
+    Args:
+        image: float32 `(H, W, 3)`, any range.
+        kind: "grid" (rectangles of nearly equal size), "slic" (pieces of like colour, which follow
+            the image's edges) or the caller's own integer labels `(H, W)`, such as face parts.
+        count: about how many; read by "grid" and "slic". SLIC gives fewer on smooth images.
+
+    Returns:
+        int32 `(H, W)`: labels from 0 without gaps, in the order of the caller's labels.
+
+    Raises:
+        WhyfakeError: an unknown kind, labels that do not fit, or scikit-image is not installed.
+
+    Reference:
+        Achanta et al., SLIC superpixels compared to state-of-the-art superpixel methods, 2012,
+        doi:10.1109/TPAMI.2012.120.
+
+    Example:
+        >>> segments(np.zeros((2, 4, 3)), "grid", 2).tolist()
+        [[0, 0, 1, 1], [0, 0, 1, 1]]
+        >>> segments(np.zeros((1, 3, 3)), np.array([[7, 0, 9]])).tolist()
+        [[1, 0, 2]]
+    """
+    size = image.shape[:2]
+    if isinstance(kind, str):
+        if kind not in KINDS:
+            raise WhyfakeError(f"segments '{kind}' are not known; expected {', '.join(KINDS)} or an array of labels")
+        if count < 1:
+            raise WhyfakeError(f"{count} segments; expected 1 or more")
+        return rectangles(size, count) if kind == "grid" else superpixels(image, count)
+    labels = np.asarray(kind)
+    if labels.shape != size or not np.issubdtype(labels.dtype, np.integer):
+        raise WhyfakeError(f"labels of shape {labels.shape} and type {labels.dtype} do not fit; expected integers of shape {size}")
+    return without_gaps(labels)
+
+
+def segments_of(images: np.ndarray, kind: str | np.ndarray = "slic", count: int = 49) -> Iterator[np.ndarray]:
+    """Yield the segments of each image.
+
+    Args:
+        images: float32 `(N, H, W, 3)`.
+        kind: as in `segments`, or labels `(N, H, W)`: those of each image.
+        count: as in `segments`.
+
+    Yields:
+        int32 `(H, W)`.
+
+    Raises:
+        WhyfakeError: as `segments`.
+    """
+    single = isinstance(kind, str) or np.ndim(kind) < 3
+    if not single and len(kind) != len(images):
+        raise WhyfakeError(f"labels for {len(kind)} images; expected them for each of {len(images)}")
+    for index, image in enumerate(images):
+        yield segments(image, kind if single else kind[index], count)
+
+
+def rectangles(size: tuple[int, int], count: int) -> np.ndarray:
+    """Return a grid of about `count` rectangles, as square as that allows, int32 `(H, W)`.
+
+    Example:
+        >>> np.bincount(rectangles((7, 7), 49).ravel()).tolist() == [1] * 49
+        True
+    """
+    height, width = size
+    rows = min(height, max(1, round(np.sqrt(count * height / width))))
+    columns = min(width, max(1, round(count / rows)))
+    labels = (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+    return labels.astype(np.int32)
+
+
+def superpixels(image: np.ndarray, count: int) -> np.ndarray:
+    """Return SLIC's superpixels, int32 `(H, W)`; colours are compared in Lab, the image's range scaled to [0, 1]."""
+    try:
+        from skimage.segmentation import slic
+    except ImportError as error:
+        raise WhyfakeError("SLIC needs scikit-image, which is not installed; 'pip install scikit-image', or take the segments 'grid'") from error
+    return without_gaps(slic(image, n_segments=count, start_label=0))
+
+
+def without_gaps(labels: np.ndarray) -> np.ndarray:
+    """Return labels renumbered from 0 without gaps, order kept, int32 of the same shape."""
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
