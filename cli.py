@@ -13,7 +13,7 @@ import click
 from xai.terminal import Commands, finish, say, shared, split_names, training
 from xai.version import VERSION
 
-FOREIGN = ("positive", "size", "colour-order", "range", "crop")
+FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
 
 
 def open_detector(model: str, foreign: dict[str, Any]) -> Any:
@@ -222,7 +222,7 @@ def layers(model: str, as_json: bool, **foreign: Any) -> None:
         return
     click.echo(f"{detector.name}: {detector.size[1]} x {detector.size[0]}, head: {detector.head.kind}, logit: {detector.head.text}")
     click.echo(f"default method: {method} ({why})\n")
-    width = max(len(row["name"]) for row in rows)
+    width = max((len(row["name"]) for row in rows), default=5)
     click.echo(f"{'layer':<{width}}  {'type':<16} {'cells x channels':<18} {'stride':>12} {'first centre':>14} {'sees':>12}   (pixels, y x)")
     for row in rows:
         h, w, c = row["shape"]
@@ -233,25 +233,37 @@ def layers(model: str, as_json: bool, **foreign: Any) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output.")
+def methods(as_json: bool) -> None:
+    """List the map methods: what each shows, needs, and may be told."""
+    from xai.maps.methods import METHODS, table
+
+    click.echo(json.dumps({name: method.record() for name, method in METHODS.items()}) if as_json else table())
+
+
+@main.command()
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", required=True, help="Folder for the overlays.")
 @click.option("--target", default="fake", show_default=True, type=click.Choice(["fake", "real"]), help="Show the evidence for this class.")
 @click.option("--signed", is_flag=True, help="Show evidence for and against, in diverging colours.")
 @click.option("--opacity", default=0.6, show_default=True, type=click.FloatRange(0, 1), help="Of the strongest value.")
+@click.option("--fuse", "fused", is_flag=True, help="One overlay per method: its maps of all layers as one.")
+@click.option("--maps", is_flag=True, help="Also write maps.h5: raw maps at their own resolution, with their placement.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads that decode and write.")
 @shared("layers", "method", "stretch", "batch-size", "limit", *FOREIGN, "strict", "quiet", "json")
 def explain(
-    model: str, images: Sequence[str], out: str, target: str, signed: bool, stretch: bool, opacity: float, workers: int, layers: str, methods: str,
-    batch_size: int | None, limit: int | None, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
+    model: str, images: Sequence[str], out: str, target: str, signed: bool, stretch: bool, opacity: float, fused: bool, maps: bool, workers: int,
+    layers: str, methods: str, batch_size: int | None, limit: int | None, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
 ) -> None:  # fmt: skip
     """Write overlays, one per image x layer x method, for IMAGES (files or folders)."""
-    from xai.explanation import write_overlays
+    from xai.overlays import write_overlays
 
     detector = open_detector(model, foreign)
     result = write_overlays(
         detector.stretch() if stretch else detector, images, out, layers=layers, methods=split_names(methods), target=target, signed=signed,
-        opacity=opacity, batch_size=batch_size, limit=limit, workers=workers, quiet=quiet, say=(lambda line: None) if quiet else say,
+        opacity=opacity, fused=fused, maps=maps, batch_size=batch_size, limit=limit, workers=workers, quiet=quiet,
+        say=(lambda line: None) if quiet else say,
     )  # fmt: skip
     if as_json:
         click.echo(

@@ -60,7 +60,7 @@ def compare() -> dict[str, float]:
     """Return the ratios and the largest relative difference of the Grad-CAM maps."""
     from tf_keras_vis.gradcam import Gradcam
 
-    from xai.maps.onepass import compute
+    from xai.maps.mapped import compute
 
     detector, twin, images, layers = setting()
     other = Gradcam(twin, clone=True)
@@ -77,7 +77,7 @@ def compare() -> dict[str, float]:
         return compute(detector, images, layers, ["gradcam", "hirescam"])
 
     least = bare(detector, layers)
-    maps, references = ours()[1], theirs()
+    maps, references = ours().maps, theirs()
     least(images)
     gap = max(
         float(np.abs(np.maximum(maps[layer, "gradcam"], 0) - references[layer]).max() / max(np.abs(references[layer]).max(), 1e-30))

@@ -73,7 +73,7 @@ class MapFile:
             group, layer, method: which one.
             side: the canvas's longer side, pixels.
         """
-        stored = self.dataset(f"mean/{group}/{store.encode(layer)}/{method}")
+        stored = self.dataset(f"mean/{group}/{store.home(layer, method)}")
         placement = self.placement(stored)
         return draw(self.cells(stored, ()), placement, canvas(placement.image, side))
 
@@ -85,7 +85,7 @@ class MapFile:
             rows: rows of `images.csv`.
             side: the canvas's longer side, pixels.
         """
-        stored = self.dataset(f"maps/{store.encode(layer)}/{method}")
+        stored = self.dataset(f"maps/{store.home(layer, method)}")
         placement = self.placement(stored)
         size = canvas(placement.image, side)
         rows = sorted(rows)
@@ -107,7 +107,7 @@ class MapFile:
         Returns:
             Fractions of the image in [0, 1]; a cell reaches half a stride from its centre.
         """
-        where = self.placement(self.dataset(f"maps/{store.encode(layer)}/{method}"))
+        where = self.placement(self.dataset(f"maps/{store.home(layer, method)}"))
         edges = []
         for axis, cells, image in zip((where.y, where.x), where.cells, where.image, strict=True):
             before = (axis.offset - axis.stride / 2) / image

@@ -12,6 +12,14 @@ import pytest
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
+def compute(*args, **options):
+    """Map a batch and return the logits and the maps."""
+    from xai.maps import mapped
+
+    found = mapped.compute(*args, **options)
+    return found.logits, found.maps
+
+
 @pytest.fixture(autouse=True)
 def names(doctest_namespace):
     doctest_namespace["np"] = np

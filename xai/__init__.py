@@ -18,15 +18,19 @@ from xai.errors import WhyfakeError
 from xai.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from xai.blackboxes import BlackBox, blackbox
     from xai.detector import Detector, load, wrap
-    from xai.explanation import Explanation, explain, write_overlays
+    from xai.explanation import Explanation, explain
     from xai.images import find, read
+    from xai.overlays import write_overlays
 
 __all__ = [
+    "BlackBox",
     "Detector",
     "Explanation",
     "WhyfakeError",
     "__version__",
+    "blackbox",
     "explain",
     "find",
     "load",
@@ -37,12 +41,14 @@ __all__ = [
 
 # Imported when first used: `whyfake --help` must not wait for NumPy and OpenCV.
 HOMES = {
+    "BlackBox": "xai.blackboxes",
+    "blackbox": "xai.blackboxes",
     "Detector": "xai.detector",
     "load": "xai.detector",
     "wrap": "xai.detector",
     "Explanation": "xai.explanation",
     "explain": "xai.explanation",
-    "write_overlays": "xai.explanation",
+    "write_overlays": "xai.overlays",
     "find": "xai.images",
     "read": "xai.images",
 }

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from xai import overlay, store
 from xai.aggregate import GROUPS, Moments, members
 from xai.detector import Detector
 from xai.errors import DataError, RunError, nothing_left
+from xai.explanation import selected
 from xai.images import read
+from xai.maps.mapped import placements
+from xai.maps.methods import resolve
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance
@@ -28,6 +31,7 @@ from xai.shard import TEXT, Item, Work, create, identity, placed, read_moments, 
 from xai.summary import summarise, telling
 
 SHARD = 256  # images; fewer where maps are large
+BESIDE = ("activation", "gradcam")  # shown with the method to trust: what others publish
 THUMBS = 1000  # up to so many images all get a thumbnail
 REGION_FIELDS = ("group", "layer", "method", "region", "count", "area_share", "mass_share", "density", "pointing", "first")
 
@@ -86,20 +90,20 @@ def audit(
     started = time.time()
     out = store.make_folder(out)
     detector = detector.stretch() if request.stretch else detector
-    layers = tuple(detector.select(request.layers))
+    methods = resolve(request.methods, detector, beside=BESIDE)
+    layers = tuple(selected(detector, request.layers, methods))
     labels = open_labels(request.masks) if request.masks else None
     if not items:
         raise DataError("no images to audit")
     clock = {"start": time.perf_counter()}
-    work = Work(layers, tuple(request.methods), len(items) <= THUMBS, labels, request.stretch)
+    work = Work(layers, methods, len(items) <= THUMBS, labels, request.stretch)
     shards = run_shards(detector, items, work, out, batch_size, quiet, say)
     clock["maps"] = time.perf_counter()
     rows, skipped = read_rows(shards)
     store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
     if not rows:
         raise DataError(f"{nothing_left(len(items), skipped)}; '{out / 'skipped.csv'}' says why")
-    placements = {layer: detector.layers[layer].placement for layer in layers}
-    maps, measured = merge(shards, rows, work, placements, out)
+    maps, measured = merge(shards, rows, work, placements(detector, layers, work.methods), out)
     clock["merge"] = time.perf_counter()
     regions = region_rows(measured, rows, labels)
     summary = store.plain(summarise(detector, rows, skipped, maps, regions))
@@ -111,6 +115,7 @@ def audit(
     clock["pictures"] = time.perf_counter()
     marks = list(clock.values())
     seconds = {name: round(b - a, 2) for name, a, b in zip(list(clock)[1:], marks, marks[1:], strict=False)}
+    request = replace(request, methods=methods)
     store.write_json(out / "run.json", provenance(detector, items, rows, skipped, request, layers, data_name, started, seconds))
     store.write_json(out / "summary.json", summary)
     return Audited(out, summary, skipped)
@@ -120,7 +125,8 @@ def run_shards(
     detector: Detector, items: Sequence[Item], work: Work, out: Path, batch_size: int | None, quiet: bool, say: Callable[[str], None]
 ) -> list[Path]:
     """Run the shards that are missing and return all of them in the order of the data."""
-    cells = sum(int(np.prod(detector.layers[layer].placement.cells)) for layer in work.layers) * len(work.methods)
+    where = placements(detector, work.layers, work.methods)
+    cells = sum(int(np.prod(where[layer].cells)) for layer, _ in work.pairs)
     size = int(np.clip(1 << 26, cells, SHARD * cells) // max(cells, 1))  # at most a quarter of a gigabyte of float32 maps
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     paths, done = [], 0
@@ -151,7 +157,7 @@ def read_rows(shards: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, s
 
 
 def merge(
-    shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, placements: dict[str, Placement], out: Path
+    shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, where: dict[str, Placement], out: Path
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], np.ndarray]]:
     """Join the shards into `maps.h5` and `thumbs/`.
 
@@ -165,7 +171,7 @@ def merge(
     need, free = sum(path.stat().st_size for path in shards), shutil.disk_usage(out).free
     if free < need * 1.1:
         raise RunError(f"the disk of '{out}' has {free / 1e9:.2f} GB left, {need * 1.1 / 1e9:.2f} are needed; free some and run the same command")
-    pairs = [(layer, method) for layer in work.layers for method in work.methods]
+    pairs = work.pairs
     totals: dict[tuple[str, str, str], Moments] = {}
     regions: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
     folder = emptied(out / "thumbs")
@@ -173,16 +179,16 @@ def merge(
         for name in ("index", "path", "label", "logit", "score"):
             text = name in ("path", "label")
             target.create_dataset(f"images/{name}", data=[row[name] for row in rows], dtype=TEXT if text else None)
-        data = {pair: create(target, f"maps/{store.encode(pair[0])}/{pair[1]}", placements[pair[0]]) for pair in pairs}
+        data = {pair: create(target, f"maps/{store.home(*pair)}", where[pair[0]]) for pair in pairs}
         for stored in data.values():
             stored.resize(len(rows), 0)
         place = 0
         for path in shards:
             with h5py.File(path, "r") as source:
                 for layer, method in pairs:
-                    end = copy_chunks(source[f"maps/{store.encode(layer)}/{method}"], data[layer, method], place)
+                    end = copy_chunks(source[f"maps/{store.home(layer, method)}"], data[layer, method], place)
                     if work.labels is not None:
-                        regions[layer, method].append(source[f"regions/{store.encode(layer)}/{method}"][:])
+                        regions[layer, method].append(source[f"regions/{store.home(layer, method)}"][:])
                     for group in GROUPS:
                         part = read_moments(source, group, layer, method)
                         if part is not None:
@@ -193,7 +199,7 @@ def merge(
                         store.write_bytes(folder / f"{row['index']}.jpg", small.tobytes())
             place = end
         found = [
-            write_mean(target, group, layer, method, totals[group, layer, method], placements[layer])
+            write_mean(target, group, layer, method, totals[group, layer, method], where[layer])
             for group in GROUPS
             for layer, method in pairs
             if (group, layer, method) in totals
@@ -220,7 +226,7 @@ def copy_chunks(source: h5py.Dataset, target: h5py.Dataset, place: int) -> int:
 def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: Moments, placement: Placement) -> dict[str, Any]:
     """Write a group's mean and deviation and return its summary row."""
     for kind, values in (("mean", moments.mean), ("std", moments.std)):
-        data = target.create_dataset(f"{kind}/{group}/{store.encode(layer)}/{method}", data=values.astype(np.float32))
+        data = target.create_dataset(f"{kind}/{group}/{store.home(layer, method)}", data=values.astype(np.float32))
         placed(data, placement)
         data.attrs["count"], data.attrs["empty"] = moments.count, moments.empty
     row: dict[str, Any] = {"group": group, "layer": layer, "method": method, "count": moments.count, "empty": moments.empty}
@@ -248,7 +254,8 @@ def region_rows(measured: dict[tuple[str, str], np.ndarray], rows: list[dict[str
 def write_images(out: Path, rows: list[dict[str, Any]], work: Work) -> None:
     """Write `images.csv`."""
     header = ["index", "path", "label", "split", "logit", "score", "prediction", "outcome", "width", "height", "sha256"]
-    header += [f"max:{layer}:{method}" for layer in work.layers for method in work.methods]
+    header += [f"max:{layer}:{method}" for layer, method in work.pairs]
+    header += [name for name in rows[0] if name.count(":") >= 2 and name not in header]  # what methods found beside their maps
     store.write_table(out / "images.csv", header, ([row[name] for name in header] for row in rows))
 
 
@@ -257,7 +264,7 @@ def write_channels(detector: Detector, items: dict[int, Item], rows: list[dict[s
     from xai.maps.onepass import activations
 
     folder = emptied(out / "channels")
-    for row in telling(rows):
+    for row in telling(rows) if layers else ():
         item = items[row["index"]]
         inputs = detector.preprocessing.prepare(detector.preprocessing.view(read(item.file))[0])[None]
         for layer, values in activations(detector, inputs, layers).items():

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from xai.errors import LayerError, ModelError, listed
-from xai.graph import Graph, flatten, measured
-from xai.head import Head, find_head
+from xai.graph import Graph, flatten, measured, output_names
+from xai.head import Head, choose_output, find_head
 from xai.maps.geometry import locate
 from xai.maps.placement import Placement, stretched
-from xai.modelfile import CARD, read_card, read_model, sha256
+from xai.modelfile import CARD, is_savedmodel, read_card, read_model, sha256
 from xai.preprocess import Preprocessing
+from xai.rebuild import channels_last, in_float32
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose")
 FEW = 8  # up to so many convolutions, all are mapped by default
@@ -78,6 +79,16 @@ class Detector:
     def sign(self) -> int:
         """1 where the model's own logit already speaks of fake, else -1."""
         return 1 if self.positive == "fake" else -1
+
+    @property
+    def gradients(self) -> bool:
+        """Whether methods that need layers or gradients can be used; False for a black box."""
+        return True
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers the model has learnt; None where that is not known."""
+        return int(self.model.count_params())
 
     def select(self, layers: str = "auto") -> list[str]:
         """Return layer names for a request.
@@ -188,16 +199,21 @@ def load(
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
     crop: str | None = None,
+    output: str | int | None = None,
+    trust: bool = False,
 ) -> Detector:
-    """Load a detector from a `.keras` or `.h5` file, with its card if one lies beside it.
+    """Load a detector from a file or folder, with its card if one lies beside it.
 
     Args:
-        path: the model, or a folder that holds `model.keras`.
+        path: a `.keras` or `.h5` file, a folder that holds `model.keras`, a SavedModel folder, or
+            an `.onnx` file, which becomes a black box: no layers, no gradients.
         positive: "fake" or "real": what a high score means; default from the card, else fake.
         size: input side in pixels, only for models that take any size.
         colour_order: "RGB" or "BGR"; default from the card, else RGB.
         value_range: what pixel values 0 and 255 become; default from the card, else (0, 255).
         crop: "none", or who finds the face images are cropped to: "mtcnn" or "mesh"; default from the card, else none.
+        output: which output speaks of fake, by name or index, where the model has several.
+        trust: load Lambda layers and TensorFlow programs too, which run code from whoever saved the model.
 
     Returns:
         The detector.
@@ -206,22 +222,24 @@ def load(
         ModelError: missing, damaged, no detector, or unsafe to load.
     """
     path = Path(path)
-    if path.is_dir():
+    saved = is_savedmodel(path)
+    if path.is_dir() and not saved:
         path = path / "model.keras"
-    model = read_model(path)
+    settings: dict[str, Any] = {
+        "positive": positive, "size": size, "colour_order": colour_order, "value_range": value_range, "crop": crop, "output": output,
+        "name": path.name if saved else path.parent.name if path.stem == "model" else path.stem, "path": str(path),
+    }  # fmt: skip
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        from xai.onnxfile import read_onnx
+
+        return read_onnx(path, **settings)
+    if saved:
+        from xai.savedmodel import read_savedmodel
+
+        return read_savedmodel(path, trust=trust, **settings)
+    model = read_model(path, trust)
     digest = sha256(path)
-    return wrap(
-        model,
-        name=path.parent.name if path.stem == "model" else path.stem,
-        path=str(path),
-        sha256=digest,
-        card=read_card(path.parent / CARD, digest),
-        positive=positive,
-        size=size,
-        colour_order=colour_order,
-        value_range=value_range,
-        crop=crop,
-    )
+    return wrap(model, sha256=digest, card=read_card(path.parent / CARD, digest), **settings)
 
 
 def wrap(
@@ -236,27 +254,24 @@ def wrap(
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
     crop: str | None = None,
+    output: str | int | None = None,
 ) -> Detector:
     """Make a detector of a Keras model in memory; arguments as in `load`."""
-    card_or = card or {}
     graph = flatten(model)
     if len(graph.inputs) != 1:
         raise ModelError(f"the model takes {len(graph.inputs)} inputs; expected one image")
+    graph = graph.ending(choose_output(output_names(model), output))
     shape = tuple(model.inputs[0].shape)
-    if len(shape) != 4 or shape[-1] != 3:
+    first = len(shape) == 4 and shape[1] == 3 != shape[3]
+    if len(shape) != 4 or not (first or shape[3] == 3):
         raise ModelError(f"the model takes inputs of shape {shape}; expected (None, height, width, 3), RGB")
-    height, width = (side or size for side in shape[1:3])
-    if height is None or width is None:
-        raise ModelError("the model takes images of any size; say which with --model-size")
-    if size is not None and (height, width) != (size, size):
-        raise ModelError(f"the model takes {width} x {height} images; --model-size {size} does not fit, leave it out")
-    positive = positive or card_or.get("positive") or "fake"
-    if positive not in ("fake", "real"):
-        raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
-    low, high = value_range or card_or.get("range") or (0.0, 255.0)
-    if None in shape[1:3]:
+    height, width = sides(shape[2:] if first else shape[1:3], size)
+    if first:
+        graph = channels_last(graph)
+    graph = in_float32(graph)
+    if None in shape[1:]:
         graph = measured(graph, height, width)
-    head = find_head(graph, [tensor.name for tensor in model.outputs])
+    head = find_head(graph)
     placed = locate(graph, (height, width))
     before = graph.upstream(head.step)
     placed |= {name: f"'{name}' is the logit's own layer or does not lead to it" for name in placed if name not in before}
@@ -271,18 +286,42 @@ def wrap(
         head=head,
         layers=layers,
         refused={name: why for name, why in placed.items() if isinstance(why, str)},
-        preprocessing=Preprocessing(
-            height,
-            width,
-            colour_order or card_or.get("colour_order") or "RGB",
-            float(low),
-            float(high),
-            crop or card_or.get("crop") or "none",
-        ),
-        name=card_or.get("name") or name or model.name,
+        name=(card or {}).get("name") or name or model.name,
         path=path,
         sha256=sha256,
         card=card,
-        positive=positive,
-        threshold=float(card_or.get("threshold", 0.5)),
+        **conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop),
     )
+
+
+def sides(shape: tuple[int | None, ...], size: int | None) -> tuple[int, int]:
+    """Return a model's input (height, width), the open ones filled in by --model-size."""
+    height, width = (side or size for side in shape)
+    if height is None or width is None:
+        raise ModelError("the model takes images of any size; say which with --model-size")
+    if size is not None and (height, width) != (size, size):
+        raise ModelError(f"the model takes {width} x {height} images; --model-size {size} does not fit, leave it out")
+    return height, width
+
+
+def conventions(
+    card: dict[str, Any] | None,
+    size: tuple[int, int],
+    *,
+    positive: str | None,
+    colour_order: str | None,
+    value_range: tuple[float, float] | None,
+    crop: str | None,
+) -> dict[str, Any]:
+    """Return what a detector's pixels and scores mean: as said, else from the card, else the usual."""
+    said = card or {}
+    positive = positive or said.get("positive") or "fake"
+    if positive not in ("fake", "real"):
+        raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
+    low, high = value_range or said.get("range") or (0.0, 255.0)
+    order, crop = colour_order or said.get("colour_order") or "RGB", crop or said.get("crop") or "none"
+    return {
+        "preprocessing": Preprocessing(*size, order, float(low), float(high), crop),
+        "positive": positive,
+        "threshold": float(said.get("threshold", 0.5)),
+    }

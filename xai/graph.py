@@ -99,6 +99,10 @@ class Graph:
                 needed |= set(earlier.inputs)
         return found
 
+    def ending(self, output: int) -> Graph:
+        """Return the graph with only one of its outputs, by index."""
+        return replace(self, outputs=[self.outputs[output]])
+
     def writer(self, slot: int) -> Step | None:
         """Return the step that writes a slot; None for an input."""
         return next((step for step in self.steps if slot in step.outputs), None)
@@ -125,7 +129,8 @@ def flatten(model: Any) -> Graph:
     functional = graph_of(model)
     if functional is None:
         raise ModelError(
-            f"'{model.name}' keeps no layer graph (a subclassed or unbuilt model); wrap its call in keras.Input / keras.Model and save that"
+            f"'{model.name}' keeps no layer graph (a subclassed or unbuilt model); wrap its call in keras.Input / keras.Model and save that, "
+            "or map it by its answers alone: xai.blackbox(model, size)"
         )
     counter = iter(range(1 << 60))
     seen: dict[str, int] = {}
@@ -178,6 +183,17 @@ def unroll(
             )
 
 
+def output_names(model: Any) -> list[str]:
+    """Return the names of a model's outputs in the order of its graph: the keys where it returns a dict."""
+    import keras
+
+    answer = getattr(model, "output", None)
+    if isinstance(answer, dict):
+        return ["/".join(str(part) for part in path) for path, _ in keras.tree.flatten_with_path(answer)]
+    names = list(getattr(model, "output_names", []))
+    return names if len(names) == len(model.outputs) else [str(index) for index in range(len(model.outputs))]
+
+
 def measured(graph: Graph, height: int, width: int) -> Graph:
     """Return the graph of a model that takes any size, its shapes filled in by one run at this one."""
     import keras
@@ -201,9 +217,16 @@ def without_activation(layer: Any) -> Callable[..., Any]:
     """
     import keras
 
-    twin = object.__new__(type(layer))
-    twin.__dict__.update(layer.__dict__)
-    twin.__dict__["activation"] = keras.activations.linear
+    def linear(layer: Any) -> Any:
+        twin = object.__new__(type(layer))
+        twin.__dict__.update(layer.__dict__)
+        if type(layer).__name__ == "SpectralNormalization":
+            twin.__dict__["layer"] = linear(layer.layer)
+        else:
+            twin.__dict__["activation"] = keras.activations.linear
+        return twin
+
+    twin = linear(layer)
 
     def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return twin.call(keras.ops.cast(inputs, layer.compute_dtype), *args, **kwargs)

@@ -22,7 +22,8 @@ class Head:
         strip: whether that step carries an activation to leave out.
         units: 1 or 2 outputs.
         text: the same in words, for the report.
-        kind: "flatten", "global pooling" (averaging), "global max pooling" or "other": how space is given up.
+        kind: "flatten", "global pooling" (averaging), "global max pooling" or "other": how space is
+            given up; "black box" where that is not known.
     """
 
     step: Step
@@ -50,18 +51,41 @@ class Head:
         return sign * (out[:, 0] if self.units == 1 else out[:, 1] - out[:, 0])
 
 
-def find_head(graph: Graph, names: list[str]) -> Head:
+def choose_output(names: list[str], output: str | int | None = None) -> int:
+    """Return the index of the output that speaks of fake.
+
+    Args:
+        names: the model's outputs.
+        output: a name, or an index from 0; may be left out where there is only one.
+
+    Raises:
+        ModelError: several outputs and none chosen, or no such output.
+
+    Example:
+        >>> choose_output(["age", "fake"], "fake"), choose_output(["age", "fake"], "0")
+        (1, 0)
+    """
+    if output is None:
+        if len(names) == 1:
+            return 0
+        raise ModelError(f"the model has {len(names)} outputs ({listed(names)}); say which one speaks of fake with --output NAME or INDEX (from 0)")
+    wanted = str(output)
+    if names.count(wanted) == 1:
+        return names.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
+    raise ModelError(f"output '{wanted}' is not in the model; expected one of: {listed(names)}, or an index from 0 to {len(names) - 1}")
+
+
+def find_head(graph: Graph) -> Head:
     """Find the logit of a model with one sigmoid, two softmax or one or two linear units.
 
     Args:
-        graph: the flat graph.
-        names: the model's output names, for the message.
+        graph: the flat graph, with one output.
 
     Raises:
-        ModelError: several outputs, more than two units, or an unknown last activation.
+        ModelError: more than two units, an unknown last activation, or code at the end that cannot be read.
     """
-    if len(graph.outputs) != 1:
-        raise ModelError(f"the model has {len(graph.outputs)} outputs ({listed(names)}); expected one")
     step = graph.writer(graph.outputs[0])
     squash = ""
     while step is not None:
@@ -82,6 +106,7 @@ def find_head(graph: Graph, names: list[str]) -> Head:
         step = graph.writer(step.inputs[0])
     if step is None:
         raise ModelError("the model's output is its input; there is nothing to explain")
+    refuse_code(step)
     strip = activation(step) in SQUASHES
     if not squash:
         refuse_probabilities(graph, step)
@@ -94,7 +119,17 @@ def find_head(graph: Graph, names: list[str]) -> Head:
         text = f"input of the {squash} in '{step.name}'" if strip else f"output of '{step.name}', before its {squash}"
     if units == 2:
         text += ", the difference of its two units"
-    return Head(step, strip, units, text, spatial_end(graph))
+    return Head(step, strip, units, text, spatial_end(graph, step))
+
+
+def refuse_code(step: Step) -> None:
+    """Raise where a model ends in code of its own, of which no one can read whether it gives logits."""
+    foreign = type(step.operation).__module__.split(".")[0] != "keras" and not hasattr(step.operation, "activation")
+    if step.kind == "Lambda" or foreign:
+        raise ModelError(
+            f"the model ends in '{step.name}' ({step.kind}), which is code: whether its answer is a logit cannot be read from it; "
+            "end the model with a Dense layer, or hand a function that returns logits to xai.blackbox"
+        )
 
 
 def refuse_probabilities(graph: Graph, step: Step | None) -> None:
@@ -117,7 +152,7 @@ def activation(step: Step) -> str:
     """Return the name of a step's activation, '' where it has none."""
     if step.kind in ("Softmax", "Sigmoid"):
         return step.kind.lower()
-    function = getattr(step.operation, "activation", None)
+    function = getattr(step.layer, "activation", None)
     return getattr(function, "__name__", type(function).__name__) if function is not None else ""
 
 
@@ -129,9 +164,12 @@ def units_of(step: Step) -> int:
     return size
 
 
-def spatial_end(graph: Graph) -> str:
-    """Say how the network turns places into a decision."""
+def spatial_end(graph: Graph, logit: Step) -> str:
+    """Say how the network turns places into a decision, on the way to its logit."""
+    before = graph.upstream(logit) | {logit.name}
     for step in reversed(graph.steps):
+        if step.name not in before:
+            continue
         if step.kind == "GlobalAveragePooling2D":
             return "global pooling"
         if step.kind == "GlobalMaxPooling2D":

@@ -4,38 +4,86 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import warnings
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from xai.crop import CROPS
 from xai.errors import ModelError
+from xai.keras2 import readable
 
 CARD = "detector.json"
+UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|activation function|function):?) '([^']+)'")
+KERAS2 = frozenset(["TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"])  # what Keras 2 calls operations on tensors
 
 
-def read_model(path: Path) -> Any:
-    """Load a Keras model without its training state; never runs code stored in it."""
+EXPECTED = "expected .keras or .h5 (Keras), .onnx, or a SavedModel folder"
+EXPORT = "export the model with torch.onnx.export, or hand a function that calls it to xai.blackbox"
+HINTS = {".pt": EXPORT, ".pth": EXPORT, ".safetensors": EXPORT, ".tflite": "hand a function that calls it to xai.blackbox"}
+
+
+def read_model(path: Path, trust: bool = False) -> Any:
+    """Load a Keras model without its training state.
+
+    Args:
+        path: a `.keras` or `.h5` file.
+        trust: rebuild Lambda layers, which runs code stored in the file; never done unasked.
+
+    Raises:
+        ModelError: missing, damaged, or with code in it that is not trusted or not there.
+    """
     if not path.exists():
-        raise ModelError(f"model '{path}' does not exist; give a .keras or .h5 file, or a folder with model.keras")
+        raise ModelError(f"model '{path}' does not exist; give a .keras or .h5 file, an .onnx file, a SavedModel folder or a folder with model.keras")
     suffix = path.suffix.lower()
     if suffix not in (".keras", ".h5", ".hdf5"):
-        raise ModelError(f"'{path.name}' is no model file; expected .keras or .h5")
+        raise ModelError(f"'{path.name}' is no model file; {EXPECTED}{f'; {HINTS[suffix]}' if suffix in HINTS else ''}")
     if suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ModelError(f"'{path}' is damaged or no Keras model (not a zip archive); copy it again")
     import keras
 
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old formats, which are what is asked for
+            with readable(path) as file:
+                return keras.saving.load_model(file, compile=False, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever the broken part raises
-        reason = " ".join(str(error).split())
-        if "Lambda" in reason or "safe_mode" in reason or "unsafe" in reason:
-            raise ModelError(
-                f"'{path.name}' holds a Lambda layer, which is code from whoever saved it; save the model again with Keras layers in its place"
-            ) from None
-        if "No model config" in reason or "model_config" in reason:
-            raise ModelError(f"'{path.name}' holds weights only; give the whole model (model.save)") from None
-        raise ModelError(f"'{path.name}' cannot be loaded: {reason[:300]}") from None
+        raise ModelError(why_not(path.name, " ".join(str(error).split()))) from None
+
+
+def why_not(name: str, reason: str) -> str:
+    """Return in one line why Keras cannot load a model, and what to do.
+
+    Example:
+        >>> why_not("m.h5", "Unknown layer: 'Blur'. Please ensure …").split(";")[0]
+        "'m.h5' uses 'Blur', which is no part of Keras but code from whoever saved it"
+    """
+    custom = UNKNOWN.search(reason)
+    if custom and custom[1] in KERAS2:
+        return (
+            f"'{name}' computes on tensors between its layers ('{custom[1]}'), which Keras 3 cannot read from a Keras 2 file; "
+            "save it again with layers in their place (Rescaling, Add, …), or hand a function that calls it to xai.blackbox"
+        )
+    if custom:
+        return (
+            f"'{name}' uses '{custom[1]}', which is no part of Keras but code from whoever saved it; import the module that defines it, "
+            "decorated with @keras.saving.register_keras_serializable(), load the model with Keras and hand it over in Python: xai.wrap(model)"
+        )
+    if "Lambda" in reason or "safe_mode" in reason or "unsafe" in reason:
+        return (
+            f"'{name}' holds a Lambda layer, which is code: loading it runs code from whoever saved it; "
+            "if you trust them say --trust (Python: trust=True), else save the model again with Keras layers in its place"
+        )
+    if "No model config" in reason or "model_config" in reason:
+        return f"'{name}' holds weights only; give the whole model (model.save)"
+    return f"'{name}' cannot be loaded: {reason[:300]}"
+
+
+def is_savedmodel(path: Path) -> bool:
+    """Say whether a path is a TensorFlow SavedModel folder."""
+    return (path / "saved_model.pb").is_file()
 
 
 def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
@@ -70,6 +118,14 @@ def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, as hexadecimal text."""
+    """Return the SHA-256 of a file, or of the files of a folder, as hexadecimal text."""
+    if Path(path).is_dir():
+        files = sorted(file for file in Path(path).rglob("*") if file.is_file() and file.name != CARD)
+        return digest_of(files)
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return one SHA-256 of several files, in this order, whatever their folder is called."""
+    return hashlib.sha256("\n".join(f"{file.name} {sha256(file)}" for file in files).encode("utf-8", "surrogateescape")).hexdigest()

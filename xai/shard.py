@@ -17,7 +17,9 @@ from xai import overlay, store
 from xai.aggregate import Moments, members, outcome
 from xai.detector import Detector, score
 from xai.errors import readable
+from xai.maps.methods import pairs, parse
 from xai.maps.placement import Placement
+from xai.modelfile import sha256
 from xai.regions.attention import attend
 from xai.regions.labels import Labels
 from xai.stream import batches
@@ -57,6 +59,15 @@ class Work:
     labels: Labels | None = None
     stretch: bool = False
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every (layer, method) to map."""
+        return pairs(self.layers, self.methods)
+
+    def texts(self) -> list[str]:
+        """Return the methods' options that are words; some name files."""
+        return [value for text in self.methods for value in parse(text).options.values() if isinstance(value, str)]
+
 
 def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
     """Return a shard's name: a hash of what went in, so that changed input gives a new shard."""
@@ -66,6 +77,9 @@ def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
         "positive": detector.positive,
         "threshold": detector.threshold,
         "work": [work.layers, work.methods, work.thumbs, work.stretch],
+        "donors": [
+            sha256(value) for text in work.methods for value in parse(text).options.values() if isinstance(value, str) and Path(value).is_file()
+        ],
         "labels": None if work.labels is None else [str(work.labels.folder.resolve()), work.labels.names, work.labels.values],
         "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
         "masks": [work.labels.sha256(item.path) for item in items] if work.labels else None,
@@ -75,9 +89,10 @@ def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
 
 
 def weights_sha256(detector: Detector) -> str:
-    """Return a SHA-256 of the weights of a model that came from no file."""
+    """Return a SHA-256 of the weights of a model that came from no file; of a function, of its answers to noise."""
     digest = hashlib.sha256()
-    for values in detector.model.get_weights():
+    noise = np.random.default_rng(0).uniform(detector.preprocessing.low, detector.preprocessing.high, (2, *detector.size, 3))
+    for values in detector.model.get_weights() if detector.gradients else [detector.logits(noise.astype(np.float32))]:
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
@@ -97,10 +112,9 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
         batch_size: images a pass.
         progress: has `update(n)`.
     """
-    from xai.maps.onepass import compute
+    from xai.maps import mapped
 
-    placements = {layer: detector.layers[layer].placement for layer in work.layers}
-    pairs = [(layer, method) for layer in work.layers for method in work.methods]
+    placements, pairs = mapped.placements(detector, work.layers, work.methods), work.pairs
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     thumbs: list[np.ndarray] = []
@@ -113,16 +127,18 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for layer, method in pairs:
-            create(file, f"maps/{store.encode(layer)}/{method}", placements[layer])
+            create(file, f"maps/{store.home(layer, method)}", placements[layer])
         for batch in batches(detector, [item.file for item in items], batch_size, keep=keep):
             skipped |= {readable(items[index].path): reason for index, reason in batch.skipped.items()}
             if batch.indices:
-                logits, maps = compute(detector, batch.inputs, work.layers, work.methods)
+                found = mapped.compute(detector, batch.inputs, work.layers, work.methods)
+                logits, maps = found.logits, found.maps
                 append_maps(file, maps)
                 for place, index in enumerate(batch.indices):
                     item, (shape, small) = items[index], batch.images[place]
                     rows.append(record(detector, item, shape, float(logits[place])))
                     rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
+                    rows[-1] |= {column: float(values[place]) for column, values in found.columns().items()}
                     thumbs.append(np.frombuffer(small, np.uint8))
                     if work.labels is not None:
                         masks, box = work.labels.read(item.path), batch.boxes[place]
@@ -136,8 +152,8 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
         for place, small in enumerate(thumbs):
             stored[place] = small
         if work.labels is not None:
-            for (layer, method), found in regions.items():
-                file[f"regions/{store.encode(layer)}/{method}"] = np.array(found, np.float64).reshape(len(rows), 2 * len(work.labels.names) + 1)
+            for (layer, method), measured in regions.items():
+                file[f"regions/{store.home(layer, method)}"] = np.array(measured, np.float64).reshape(len(rows), 2 * len(work.labels.names) + 1)
         write_moments(file, rows, work)
     return store.write_bytes(out / "shards" / f"{name}.h5", buffer.getbuffer())
 
@@ -161,7 +177,7 @@ def placed(data: h5py.Dataset, placement: Placement) -> None:
 def append_maps(file: h5py.File, maps: dict[tuple[str, str], np.ndarray]) -> None:
     """Append a batch of maps `(n, h, w)` each."""
     for (layer, method), values in maps.items():
-        data = file[f"maps/{store.encode(layer)}/{method}"]
+        data = file[f"maps/{store.home(layer, method)}"]
         data.resize(len(data) + len(values), 0)
         data[-len(values) :] = values
 
@@ -204,19 +220,18 @@ def measure_regions(
 def write_moments(file: h5py.File, rows: list[dict[str, Any]], work: Work) -> None:
     """Write count, empty, mean and squared deviations per group x layer x method."""
     groups = members([row["label"] for row in rows], [row["outcome"] for row in rows]) if rows else {}
-    for layer in work.layers:
-        for method in work.methods:
-            maps = file[f"maps/{store.encode(layer)}/{method}"][:]
-            for group, chosen in groups.items():
-                moments = Moments.of(maps[chosen])
-                place = file.create_group(f"moments/{group}/{store.encode(layer)}/{method}")
-                place["mean"], place["squares"] = moments.mean, moments.squares
-                place.attrs["count"], place.attrs["empty"] = moments.count, moments.empty
+    for layer, method in work.pairs:
+        maps = file[f"maps/{store.home(layer, method)}"][:]
+        for group, chosen in groups.items():
+            moments = Moments.of(maps[chosen])
+            place = file.create_group(f"moments/{group}/{store.home(layer, method)}")
+            place["mean"], place["squares"] = moments.mean, moments.squares
+            place.attrs["count"], place.attrs["empty"] = moments.count, moments.empty
 
 
 def read_moments(file: h5py.File, group: str, layer: str, method: str) -> Moments | None:
     """Return one group's moments from a shard; None where the shard has no such image."""
-    place = file.get(f"moments/{group}/{store.encode(layer)}/{method}")
+    place = file.get(f"moments/{group}/{store.home(layer, method)}")
     if place is None:
         return None
     return Moments(int(place.attrs["count"]), int(place.attrs["empty"]), place["mean"][:], place["squares"][:])

@@ -136,5 +136,15 @@ def make_folder(path: str | Path) -> Path:
 
 
 def encode(layer: str) -> str:
-    """Return a layer's name as one HDF5 name: '/' would open a group."""
+    """Return a name as one HDF5 name: '/' would open a group."""
     return layer.replace("/", "+")
+
+
+def home(layer: str, method: str) -> str:
+    """Return where the maps of a layer and method lie below `maps`, `mean/<group>`, ….
+
+    Example:
+        >>> home("body/conv1", "hirescam")
+        'body+conv1/hirescam'
+    """
+    return f"{encode(layer)}/{encode(method)}"

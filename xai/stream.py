@@ -16,6 +16,7 @@ from xai.crop import Box
 from xai.detector import Detector
 from xai.errors import ImageError
 from xai.images import read
+from xai.maps.memory import batch_size as fitting
 from xai.progress import bar
 
 BUDGET = 256 * 2**20  # bytes of decoded originals in one batch
@@ -66,8 +67,6 @@ def batches(
         quiet: no progress bar.
         workers: decoding threads.
     """
-    from xai.maps.onepass import batch_size as fitting
-
     size = batch_size or fitting(detector)
 
     def decode(path: Path) -> tuple[Any, np.ndarray, Box | None] | str:

@@ -52,9 +52,21 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds options which look and mean the same everywhere."""
     options = {
         "layers": click.option("--layers", default="auto", show_default=True, help="auto, conv, last, all, or names with commas between."),
-        "methods": click.option("--method", "methods", default="activation,gradcam,hirescam", show_default=True, help="Map methods, commas between."),
+        "methods": click.option(
+            "--method",
+            "methods",
+            default="auto",
+            show_default=True,
+            help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: the one to trust on the "
+            "model's head, beside activation and gradcam.",
+        ),
         "method": click.option(
-            "--method", "methods", default="hirescam", show_default=True, help="Map methods, commas between: activation, gradcam, hirescam."
+            "--method",
+            "methods",
+            default="auto",
+            show_default=True,
+            help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: the one to trust "
+            "on the model's head.",
         ),
         "batch-size": click.option("--batch-size", type=click.IntRange(1), help="Images a pass; by default as the size allows."),
         "seed": click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice."),
@@ -81,6 +93,8 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             type=click.Choice(["none", "mtcnn", "mesh"]),
             help="What a foreign model's images are cut to.  [default: from the card, else none]",
         ),
+        "output": click.option("--output", metavar="NAME|INDEX", help="Which output speaks of fake, where a foreign model has several."),
+        "trust": click.option("--trust", is_flag=True, help="Run code that is stored in the model: Lambda layers, TensorFlow programs."),
         "split": click.option(
             "--split",
             default="all",

@@ -7,8 +7,8 @@ import pytest
 import xai
 from models import build
 from models.encoder import taken
+from tests.conftest import compute
 from xai.detector import wrap
-from xai.maps.onepass import compute
 
 
 @pytest.fixture(scope="module")

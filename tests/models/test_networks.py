@@ -9,8 +9,8 @@ import xai
 from models import NAMES, build
 from models.registry import NETWORKS, entry
 from models.transfer import norms, parts
+from tests.conftest import compute
 from xai.detector import score, wrap
-from xai.maps.onepass import compute
 
 OTHERS = ("alexnet18", "autoencoder", "encoder-classifier")  # they have their own tests
 SMALL = [name for name in NAMES if name not in OTHERS]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import compute
 from train.audit import audit_folder
 from xai import audit as auditing
 from xai import load, shard
 from xai.aggregate import Moments
 from xai.errors import DataError, LayerError
-from xai.maps.onepass import compute
 from xai.provenance import Request
 
 

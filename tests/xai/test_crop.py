@@ -19,9 +19,10 @@ from xai.audit import audit
 from xai.crop import Box, find_box, ready, square
 from xai.detector import wrap
 from xai.errors import ModelError, NoFaceError, nothing_left
-from xai.explanation import explain, write_overlays
+from xai.explanation import explain
 from xai.faces import Face, lite, mtcnn
 from xai.modelfile import sha256
+from xai.overlays import write_overlays
 from xai.preprocess import Preprocessing
 from xai.provenance import Request
 from xai.shard import Item, Work, identity

@@ -9,10 +9,9 @@ import pytest
 from keras import layers
 
 import xai
-from tests.conftest import tiny_model
+from tests.conftest import compute, tiny_model
 from xai.detector import score, wrap
 from xai.errors import LayerError, ModelError
-from xai.maps.onepass import compute
 
 
 def body(last):

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from keras import layers
 
 from models import build
-from tests.conftest import tiny_model
+from tests.conftest import compute, tiny_model
 from xai import wrap
 from xai.errors import LayerError, WhyfakeError
-from xai.maps.cam import METHODS
-from xai.maps.onepass import activations, batch_size, compute
+from xai.maps import cam
+from xai.maps.memory import batch_size
+from xai.maps.methods import METHODS
+from xai.maps.onepass import activations
 
 ALL = ["activation", "gradcam", "hirescam"]
 
@@ -196,9 +198,9 @@ def test_the_model_is_not_changed(small, images):
 
 def test_the_pass_is_compiled_once(small, images):
     compute(small, images, ["c0"], ["hirescam"])
-    function = small.compiled[("c0",), ("hirescam",), "fake"]
+    function = small.compiled["one pass", ("c0",), ("hirescam",), "fake"]
     compute(small, images[:2], ["c0"], ["hirescam"])
-    assert function is small.compiled[("c0",), ("hirescam",), "fake"]
+    assert function is small.compiled["one pass", ("c0",), ("hirescam",), "fake"]
     assert function.experimental_get_tracing_count() == 1
 
 
@@ -219,7 +221,7 @@ def test_default_batch_is_bounded_by_pixels():
 @pytest.mark.parametrize(
     ("layers_", "methods", "target", "error", "message"),
     [
-        (["conv"], ["gradcamm"], "fake", WhyfakeError, "method 'gradcamm' is not known; expected activation, gradcam, hirescam"),
+        (["conv"], ["gradcamm"], "fake", WhyfakeError, "method 'gradcamm' is not known; expected auto or activation, activation_max"),
         (["nope"], ["gradcam"], "fake", LayerError, "layer 'nope' cannot be mapped; expected conv"),
         (["conv"], ["gradcam"], "cat", WhyfakeError, "target 'cat' is not known"),
     ],
@@ -229,6 +231,8 @@ def test_errors(tiny, tiny_image, layers_, methods, target, error, message):
         compute(tiny, tiny_image, layers_, methods, target)
 
 
-def test_every_method_says_what_it_is():
-    for method in METHODS.values():
-        assert method.formula.__doc__ and "Returns" in method.formula.__doc__
+def test_every_formula_is_a_method_and_says_what_it_is():
+    one_pass = {name for name, method in METHODS.items() if method.one_pass}
+    assert one_pass == {*cam.WEIGHTS, *cam.MAPS}
+    for formula in (*cam.WEIGHTS.values(), *cam.MAPS.values()):
+        assert formula.__doc__

@@ -11,8 +11,8 @@ from PIL import Image
 from xai import overlay, store
 from xai.aggregate import Moments, is_empty, members, outcome
 from xai.errors import DataError, ModelError, RunError
-from xai.explanation import output_names
 from xai.maps.placement import Axis, Placement, stretched
+from xai.overlays import output_names
 from xai.preprocess import Preprocessing
 from xai.regions.attention import attend, tabulate
 from xai.regions.labels import open_labels

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from models import build
+from models.autoencoder import encoder
 from xai import wrap
 from xai.maps.placement import Axis, Placement, stretched, weights
 
@@ -110,17 +111,14 @@ def test_same_padding_and_stride_16_cell_2_of_14_at_224():
     assert stretched((14, 14), (224, 224)).centre((2, 2)) == (40, 40)  # 7.5 pixels off: 39.5 counted from pixel centres
 
 
-def lit_columns(backbone, height, width):
-    """Light one column after the other under a nested backbone; give per layer which cells of a row answer to which.
+def lit_columns(model, height, width):
+    """Light one column after the other; give per layer which cells of a row answer to which.
 
     All kernels are ones and every value is made 0 or 1: a cell is lit where it sees a lit column.
     """
-    body = getattr(keras.applications, backbone)(include_top=False, weights=None, input_shape=(height, width, 3))
-    for weight in body.weights:
+    for weight in model.weights:
         weight.assign(np.full(weight.shape, float(weight.path.endswith(("kernel", "gamma", "variance"))), np.float32))
-    image = keras.Input((height, width, 3))
-    x = layers.GlobalAveragePooling2D()(body(layers.Rescaling(1 / 255)(image)))
-    detector = wrap(keras.Model(image, layers.Dense(1, activation="sigmoid")(x)))
+    detector = wrap(model)
     columns = np.concatenate([np.eye(width), np.zeros((1, width))]).astype(np.float32)  # the last image is dark
     lit = np.ascontiguousarray(np.broadcast_to(columns[:, None, :, None], (width + 1, height, width, 3)))
     values = {detector.graph.inputs[0]: lit}
@@ -134,20 +132,45 @@ def lit_columns(backbone, height, width):
         yield step.name, placement, np.asarray(values[slot]).any((1, 3))  # (images, w)
 
 
-@pytest.mark.parametrize(("backbone", "height"), [("MobileNetV2", 32), ("EfficientNetV2B0", 32), ("ResNet50", 32), ("Xception", 71)])
-def test_r6_probing_nested_backbones(backbone, height):
+def probed(model, height, width):
+    """Compare every cell whose field the image's border does not cut with what was computed; return how many there were."""
     checked = 0
-    for name, placement, seen in lit_columns(backbone, height, 96):
+    for name, placement, seen in lit_columns(model, height, width):
         for cell in range(placement.cells[1]):
             centre, reach = placement.centre((0, cell))[1], placement.receptive_field[1] / 2
-            if centre - reach < 0 or centre + reach > 96:
-                continue  # the image's border cuts its field
+            if centre - reach < 0 or centre + reach > width:
+                continue
             columns = np.flatnonzero(seen[:-1, cell])
             assert not seen[-1, cell], name
             assert (columns[0] + columns[-1] + 1) / 2 == pytest.approx(centre, abs=0.5), name
             assert columns[-1] - columns[0] + 1 == 2 * reach, name
             checked += 1
-    assert checked > 500
+    return checked
+
+
+BACKBONES = {"Xception": 71, "InceptionV3": 75} | dict.fromkeys(
+    """MobileNetV2 EfficientNetV2B0 ResNet50 MobileNet MobileNetV3Small DenseNet121 VGG16 ResNet50V2 NASNetMobile EfficientNetB0""".split(), 32
+)
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_r6_probing_nested_backbones(backbone):
+    height = BACKBONES[backbone]
+    body = getattr(keras.applications, backbone)(include_top=False, weights=None, input_shape=(height, 96, 3))
+    image = keras.Input((height, 96, 3))
+    x = layers.GlobalAveragePooling2D()(body(layers.Rescaling(1 / 255)(image)))
+    assert probed(keras.Model(image, layers.Dense(1, activation="sigmoid")(x)), height, 96) > 450
+
+
+REGISTRY = {"alexnet18": 256, "cnn": 64} | dict.fromkeys("lenet alexnet alexnet_bn inception vgg16 vgg16_bn resnet50 encoder-classifier".split(), 64)
+
+
+@pytest.mark.parametrize("name", list(REGISTRY))
+def test_r6_probing_the_registry(name):
+    small = {"dense": 8} if name.startswith(("vgg", "alexnet")) and name != "alexnet18" else {}
+    if name == "encoder-classifier":
+        small = {"encoder": encoder(64)}
+    assert probed(build(name, REGISTRY[name], **small), REGISTRY[name], REGISTRY[name]) >= 60
 
 
 def test_layers_of_one_backbone_only():

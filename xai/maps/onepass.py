@@ -8,55 +8,47 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xai.detector import Detector, finite
-from xai.errors import LayerError, WhyfakeError, listed
-from xai.maps.cam import METHODS
+from xai.detector import Detector
+from xai.errors import LayerError, listed
+from xai.maps import cam
+from xai.maps.methods import Spec
 
-Maps = dict[tuple[str, str], np.ndarray]
+FUSED = 1 << 20  # values per image from which a layer's formulas are compiled into one loop
 
 
-def compute(
-    detector: Detector,
-    images: np.ndarray,
-    layers: Sequence[str],
-    methods: Sequence[str],
-    target: str = "fake",
-) -> tuple[np.ndarray, Maps]:
-    """Map a batch: every layer x method at once.
+def layer_maps(
+    detector: Detector, images: np.ndarray, layers: Sequence[str], specs: Sequence[Spec], target: str
+) -> tuple[np.ndarray, dict[tuple[str, str], np.ndarray]]:
+    """Map a batch at every layer with every method of the one pass.
 
     Args:
         detector: the detector; its compiled pass is kept for the next batch.
         images: float32 `(N, height, width, 3)` from `preprocessing.prepare`.
         layers: names from `detector.select`.
-        methods: names from `METHODS`.
-        target: "fake", or "real" for the opposite sign of every method that uses the gradient.
+        specs: methods of the one pass.
+        target: "fake" or "real".
 
     Returns:
         The logits of fake `(N,)` and, by (layer, method), float32 `(N, h, w)` maps.
 
     Raises:
-        WhyfakeError: an unknown method or target.
         LayerError: an unknown layer, or one that the logit does not depend on.
     """
-    key = (tuple(layers), tuple(methods), target)
+    key = ("one pass", tuple(layers), tuple(spec.text for spec in specs), target)
     if key not in detector.compiled:
-        detector.compiled[key] = build(detector, *key)
+        detector.compiled[key] = build(detector, tuple(layers), tuple(specs), target)
     logits, maps = detector.compiled[key](tf.convert_to_tensor(images, tf.float32))
-    pairs = [(layer, method) for layer in layers for method in methods]
-    return finite(logits.numpy()), {pair: values.numpy() for pair, values in zip(pairs, maps, strict=True)}
+    named = [(layer, spec.text) for layer in layers for spec in specs]
+    return logits.numpy(), {pair: values.numpy() for pair, values in zip(named, maps, strict=True)}
 
 
-def build(detector: Detector, layers: tuple[str, ...], methods: tuple[str, ...], target: str) -> Callable[[Any], Any]:
+def build(detector: Detector, layers: tuple[str, ...], specs: tuple[Spec, ...], target: str) -> Callable[[Any], Any]:
     """Compile the pass: images -> (logits, maps in the order layer by layer, method by method)."""
-    for method in methods:
-        if method not in METHODS:
-            raise WhyfakeError(f"method '{method}' is not known; expected {listed(METHODS)}")
     for layer in layers:
         if layer not in detector.layers:
             raise LayerError(f"layer '{layer}' cannot be mapped; expected {listed(detector.layers)}")
-    if target not in ("fake", "real"):
-        raise WhyfakeError(f"target '{target}' is not known; expected fake or real")
-    backward = any(METHODS[method].gradient for method in methods)
+    backward = any(spec.method.needs == "gradients" for spec in specs)
+    formulas = {layer: compiled(detector, layer, specs) for layer in layers}
 
     def one_pass(images: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -69,12 +61,21 @@ def build(detector: Detector, layers: tuple[str, ...], methods: tuple[str, ...],
             if backward and gradient is None:
                 raise LayerError(f"the logit does not depend on layer '{layer}'; leave it out")
             values = tf.cast(activations[layer], tf.float32)
-            slope = tf.cast(gradient, tf.float32) if backward else None
-            maps += [METHODS[method].formula(values, slope) for method in methods]
+            maps += formulas[layer](values, tf.cast(gradient, tf.float32)) if backward else formulas[layer](values, None)
         return logits, maps
 
     shape = (None, *detector.size, 3)
     return tf.function(one_pass, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+
+
+def compiled(detector: Detector, layer: str, specs: tuple[Spec, ...]) -> Callable[[Any, Any], list[Any]]:
+    """Return the formulas of a layer, fused into few loops where reading its values costs more than the sums."""
+
+    def formulas(values: Any, gradients: Any) -> list[Any]:
+        return cam.apply(specs, values, gradients)
+
+    large = int(np.prod(detector.layers[layer].shape)) >= FUSED
+    return tf.function(formulas, jit_compile=True, autograph=False) if large else formulas
 
 
 def trace(detector: Detector, images: Any, layers: Sequence[str], tape: Any | None = None) -> tuple[dict[str, Any], Any]:
@@ -103,11 +104,14 @@ def activations(detector: Detector, images: np.ndarray, layers: Sequence[str]) -
     Returns:
         By layer, float32 `(N, h, w, C)`.
     """
-    kept, _ = trace(detector, tf.convert_to_tensor(images, tf.float32), layers)
-    return {name: tf.cast(values, tf.float32).numpy() for name, values in kept.items()}
+    key = ("activations", tuple(layers))
+    if key not in detector.compiled:
 
+        def forward(images: Any) -> Any:
+            kept, _ = trace(detector, images, layers)
+            return [tf.cast(kept[name], tf.float32) for name in layers]
 
-def batch_size(detector: Detector) -> int:
-    """Return how many images go through the pass at once: about four million pixels, 32 at most."""
-    height, width = detector.size
-    return int(np.clip(4 * 1024 * 1024 // (height * width), 1, 32))
+        shape = (None, *detector.size, 3)
+        detector.compiled[key] = tf.function(forward, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+    found = detector.compiled[key](tf.convert_to_tensor(images, tf.float32))
+    return {name: values.numpy() for name, values in zip(layers, found, strict=True)}

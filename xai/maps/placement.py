@@ -170,6 +170,11 @@ def stretched(cells: tuple[int, int], image: tuple[int, int]) -> Placement:
     return Placement(y, x, cells, image)
 
 
+def pixels(image: tuple[int, int]) -> Placement:
+    """Return the placement of a map of the image itself: a cell per pixel."""
+    return Placement(Axis(), Axis(), image, image)
+
+
 @lru_cache(maxsize=64)
 def cover_of(placement: Placement, size: tuple[int, int]) -> np.ndarray:
     """Return float32 `(height, width)` in [0, 1]: how far the tents of all cells reach over each pixel."""

@@ -1,0 +1,177 @@
+"""Many methods at once: what comes back, for whom, and in which order; fused maps; maps kept as files."""
+
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import tiny_model
+from tests.xai.test_cam import network
+from xai import blackbox, explain, wrap, write_overlays
+from xai.errors import LayerError, WhyfakeError
+from xai.maps import memory
+from xai.maps.fuse import fuse
+from xai.maps.mapped import compute, placements
+from xai.maps.methods import METHODS, pairs, resolve
+from xai.maps.placement import Axis, Placement
+
+FAST = {"rise": "rise:masks=20", "lime": "lime:samples=30:segments=grid:count=9", "kernel_shap": "kernel_shap:samples=40:segments=grid:count=9",
+        "sobol": "sobol:samples=4:grid=3", "smoothgrad": "smoothgrad:samples=3", "vargrad": "vargrad:samples=3",
+        "integrated_gradients": "integrated_gradients:steps=5"}  # fmt: skip
+ALL = [FAST.get(name, name) for name in METHODS]
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return wrap(network())
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(2).uniform(0, 255, (2, 32, 28, 3)).astype(np.float32)
+
+
+def test_every_method_in_one_call(detector, images):
+    found = compute(detector, images, ["c0", "c2"], ALL)
+    where = placements(detector, ["c0", "c2"], ALL)
+    assert list(found.maps) == pairs(["c0", "c2"], ALL)
+    for (layer, method), values in found.maps.items():
+        assert values.dtype == np.float32 and values.shape == (2, *where[layer].cells), method
+        assert np.isfinite(values).all(), method
+        name = method.partition(":")[0]
+        assert METHODS[name].signed or (values >= 0).all() or name == "sobol", method  # its estimates scatter around zero
+    assert where["input"].cells == (32, 28) and where["input"].centre((0, 0)) == (0.5, 0.5)
+    assert np.array_equal(found.logits, detector.logits(images))
+    assert set(found.extras["input", FAST["integrated_gradients"]]) == {"baseline_logit", "completeness_error"}
+    assert f"completeness_error:input:{FAST['kernel_shap']}" in found.columns()
+
+
+def test_r3_real_is_minus_fake_for_every_signed_method(detector, images):
+    signed = [FAST.get(name, name) for name, method in METHODS.items() if method.signed]
+    fake, real = (compute(detector, images, ["c2"], signed, target).maps for target in ("fake", "real"))
+    assert all(np.array_equal(real[pair], -fake[pair]) for pair in fake)
+
+
+def test_positive_real_turns_every_signed_map(detector, images):
+    signed = [FAST.get(name, name) for name, method in METHODS.items() if method.signed]
+    fake = compute(detector, images, ["c2"], signed).maps
+    turned = compute(wrap(detector.model, positive="real"), images, ["c2"], signed).maps
+    for pair, values in fake.items():
+        assert np.allclose(turned[pair], -values, atol=1e-5 * np.abs(values).max()), pair
+
+
+def test_a_black_box_gives_what_needs_no_gradients(images):
+    box = blackbox(lambda batch: batch[:, :8, :8].mean((1, 2, 3)) / 50, size=(32, 28), name="corner")
+    assert resolve(["auto"], box) == ("occlusion",)
+    found = compute(box, images, [], ["occlusion", FAST["rise"], FAST["lime"], FAST["kernel_shap"], FAST["sobol"]])
+    assert found.maps["input", "occlusion"].shape == (2, 32, 28)
+    for method in ("hirescam", "activation", "scorecam", "integrated_gradients", "lrp", "saliency"):
+        with pytest.raises(WhyfakeError, match=f"method '{method}' needs .*, which a black box does not show; expected occlusion"):
+            compute(box, images, [], [method])
+
+
+def test_auto_is_the_heads_own(detector):
+    assert resolve(["auto"], detector) == ("hirescam",)
+    assert resolve(["auto", "lrp"], detector, beside=("activation", "gradcam")) == ("activation", "gradcam", "hirescam", "lrp")
+    with pytest.raises(WhyfakeError, match="'best' is not known; expected auto or"):
+        resolve(["best"], detector)
+
+
+def test_mixed_precision_maps_are_float32(images):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    found = compute(wrap(model), images, ["c2"], ["hirescam", "layercam", "saliency", FAST["integrated_gradients"]])
+    assert all(values.dtype == np.float32 for values in found.maps.values())
+
+
+def test_fused_maps_keep_places_and_mass():
+    """A spot at one place, seen by a coarse and a fine layer: the fused map has its centre there and mass 1."""
+    fine = Placement(Axis(4.0, 2.0), Axis(4.0, 2.0), (16, 16), (64, 64))
+    coarse = Placement(Axis(16.0, 14.0), Axis(16.0, 14.0), (4, 4), (64, 64))
+    maps = [np.zeros((2, 16, 16), np.float32), np.zeros((2, 4, 4), np.float32)]
+    maps[0][0, 7, 7] = 5.0  # at 30 pixels
+    maps[1][0, 1, 1] = 0.1  # at 30 pixels as well
+    maps[1][1, 2, 2] = 3.0  # the other image: nothing in the fine layer
+    fused, where = fuse(maps, [fine, coarse])
+    assert where.cells == (16, 16) and fused.shape == (2, 16, 16)
+    assert fused.sum((1, 2)) == pytest.approx([1, 1], abs=1e-5)
+    rows = np.arange(16) * where.stride[0] + where.offset[0]
+    assert (fused[0].sum(1) * rows).sum() == pytest.approx(30, abs=0.01)
+    assert (fused[1].sum(1) * rows).sum() == pytest.approx(46, abs=0.01)
+    assert not fuse([-values for values in maps], [fine, coarse])[0].any()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    inside = tmp_path / "in"
+    inside.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(inside / name)
+    return inside
+
+
+def test_fusing_an_explanation(detector, folder):
+    result = explain(detector, [folder], layers="conv")
+    fused = result.fuse("hirescam")
+    assert fused.maps["fused", "hirescam"].shape[0] == 2 and fused.overlay(0, "fused", "hirescam").shape == (40, 40, 3)
+    assert ("fused", "hirescam") not in result.maps
+    with pytest.raises(LayerError, match="no maps of 'gradcam'"):
+        result.fuse("gradcam")
+
+
+def test_raw_maps_are_written_with_their_placement(detector, folder, tmp_path):
+    methods = ["hirescam", FAST["integrated_gradients"]]
+    write_overlays(detector, [folder], tmp_path / "out", layers="c1,c2", methods=methods, maps=True, batch_size=1)
+    result = explain(detector, [folder], layers="c1,c2", methods=methods)
+    with h5py.File(tmp_path / "out" / "maps.h5") as file:
+        for (layer, method), values in result.maps.items():
+            data = file[f"maps/{layer}/{method}"]
+            assert np.allclose(data[:], values, rtol=1e-4, atol=1e-6 * np.abs(values).max())
+            assert tuple(data.attrs["stride"]) == result.placements[layer].stride and tuple(data.attrs["offset"]) == result.placements[layer].offset
+        assert [name.decode() for name in file["images/name"][:]] == ["a.png", "b.png"]
+        assert np.allclose(file["images/logit"][:], result.logits, rtol=1e-5)
+    header = (tmp_path / "out" / "scores.csv").read_text().splitlines()[0]
+    assert f"completeness_error:input:{methods[1]}" in header
+    saved = result.save(tmp_path / "saved")
+    assert (saved / "maps.h5").exists() and len(list(saved.glob("*.jpg"))) == 6
+
+
+def test_one_overlay_a_method_when_fused(detector, folder, tmp_path):
+    result = write_overlays(detector, [folder], tmp_path / "out", layers="conv", methods=["hirescam", "gradcam"], fused=True)
+    assert result.overlays == 4
+    assert sorted(path.name for path in (tmp_path / "out").glob("a.png*")) == ["a.png__fused__gradcam.jpg", "a.png__fused__hirescam.jpg"]
+
+
+def test_the_command_lists_every_method(whyfake):
+    text = whyfake("methods").output
+    assert all(name in text for name in METHODS)
+    assert set(json.loads(whyfake("methods", "--json").output)) == set(METHODS)
+
+
+def test_a_pass_takes_no_more_than_its_share_of_memory(detector, monkeypatch):
+    """With little memory free the batch shrinks to 1, never to 0."""
+    assert memory.batch_size(detector) == memory.MOST
+    one = memory.COPIES * memory.image_bytes(detector)
+
+    class Memory:
+        available = 5.5 * one / memory.SHARE
+
+    monkeypatch.setattr(memory.psutil, "virtual_memory", Memory)
+    assert memory.batch_size(detector) == 5
+    Memory.available = 1
+    assert memory.batch_size(detector) == 1
+
+
+def test_head_of_the_tiny_network_is_not_needed_by_black_box_methods(tiny_image):
+    """Occlusion of the tiny network by hand: hiding the red that cell (1, 2) sees takes 3 x 4 from the logit."""
+    found = compute(wrap(tiny_model()), tiny_image, [], ["occlusion:patch=2:stride=2:fill=black"])
+    exact = np.zeros((8, 8))
+    exact[2:4, 4:6], exact[6:8, 0:2] = 12, -16
+    assert found.maps["input", "occlusion:patch=2:stride=2:fill=black"][0] == pytest.approx(exact, abs=1e-5)
