@@ -310,6 +310,42 @@ def audit(
 
 
 @main.command()
+@click.argument("model")
+@click.argument("data", required=False)
+@click.option("--out", required=True, help="Folder for the page, features.json and the pictures.")
+@click.option(
+    "--channels", default="8", show_default=True,
+    help="How many of a layer, all, or numbers with commas ('7,' for one alone). So many: those whose maximum varies most between images; "
+    "without DATA the first.",
+)  # fmt: skip
+@click.option("--steps", default=96, show_default=True, type=click.IntRange(1), help="Of the ascent from grey to a picture.")
+@click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images per channel.")
+@shared("layers", "split", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
+def features(
+    model: str, data: str | None, out: str, channels: str, steps: int, top: int, layers: str, split: str, batch_size: int | None,
+    limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
+) -> None:  # fmt: skip
+    """Show what the channels of MODEL look for: pictures made to excite them, beside the strongest places in DATA."""
+    from train.audit import chosen, items_of
+
+    positive = foreign["positive"]
+    detector = open_detector(model, foreign)
+    from xai.features import write_features  # brings TensorFlow, which must be imported quietly first
+
+    items, name = [], ""
+    if data:
+        manifest, seen = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=False, positive=positive, out=out)
+        items, name = items_of(manifest, seen), manifest.root.resolve().name
+    found = write_features(
+        detector, items, out, layers=layers, channels=channels, steps=steps, top=top, seed=seed, limit=limit, data=name,
+        command=("whyfake", *sys.argv[1:]), batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say,
+    )  # fmt: skip
+    page = render_page(found.folder)
+    click.echo(json.dumps(found.counts | {"report": str(page)}) if as_json else f"{found.text}\nreport: {page}")
+    finish(found.skipped, found.folder / "skipped.csv", strict)
+
+
+@main.command()
 @click.argument("folder")
 def report(folder: str) -> None:
     """Render the page of a FOLDER of results again; needs neither model nor images."""

@@ -1,19 +1,24 @@
-"""Five convolutions at 1024 x 1024: one pass of ours against one tf-keras-vis call per layer.
+"""Many layers and methods at once: one pass of ours against one call a layer of tf-keras-vis and xplique.
 
-Both explain the same linear output of the same `alexnet18` on the same images. Each
-round times both in turn, so a drifting machine hits both; the ratio is the median of
-the rounds' ratios. The maps are compared as well.
+All explain the same linear output of the same network on the same images. Each round
+times all in turn, so a drifting machine hits all; ratios are medians of the rounds'.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-SIZE, BATCH, ROUNDS = 1024, 4, 7
+from benchmarks.rival import rival
+
+ROUNDS = 7
+SEVEN = ("activation", "activation_max", "gradcam", "gradcampp", "xgradcam", "hirescam", "layercam")
+CASES = {"alexnet18 at 1024, five convolutions": ("alexnet18", 1024, 4), "ResNet50 at 224, sixteen block outputs": ("resnet50", 224, 8)}
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -23,21 +28,26 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def setting() -> tuple[Any, Any, np.ndarray, list[str]]:
-    """Return the detector, its linear twin for tf-keras-vis, a batch of images and the layers."""
+def setting(name: str = "alexnet18", size: int = 1024, batch: int = 4) -> tuple[Any, Any, np.ndarray, list[str]]:
+    """Return the detector, its linear twin for the others, a batch of images and the layers."""
     import keras
 
     from models import build
     from xai import wrap
 
     keras.utils.set_random_seed(0)
-    model = build("alexnet18", SIZE)
+    if name == "resnet50":
+        body = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(size, size, 3), pooling="avg")
+        model = keras.Model(body.input, keras.layers.Dense(1, activation="sigmoid")(body.output))
+        layers = [layer.name for layer in body.layers if layer.name.endswith("_out")]
+    else:
+        model, layers = build(name, size), []
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
     twin.layers[-1].activation = keras.activations.linear
     detector = wrap(model)
-    images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3)).astype(np.float32)
-    return detector, keras.Model(twin.inputs, twin.outputs), images, detector.select("conv")
+    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3)).astype(np.float32)
+    return detector, keras.Model(twin.inputs, twin.outputs), images, layers or detector.select("conv")
 
 
 def bare(detector: Any, layers: list[str]) -> Callable[[Any], Any]:
@@ -56,40 +66,40 @@ def bare(detector: Any, layers: list[str]) -> Callable[[Any], Any]:
     return work
 
 
-def compare() -> dict[str, float]:
-    """Return the ratios and the largest relative difference of the Grad-CAM maps."""
+def compare(case: str) -> dict[str, float]:
+    """Return times, ratios and the largest relative difference of the Grad-CAM maps."""
     from tf_keras_vis.gradcam import Gradcam
 
     from xai.maps.mapped import compute
 
-    detector, twin, images, layers = setting()
-    other = Gradcam(twin, clone=True)
+    name, size, batch = CASES[case]
+    detector, twin, images, layers = setting(name, size, batch)
+    vis = Gradcam(twin, clone=True)
 
     def theirs() -> dict[str, np.ndarray]:
-        return {
-            layer: other(
-                lambda out: out[:, 0], images, penultimate_layer=layer, seek_penultimate_conv_layer=False, expand_cam=False, normalize_cam=False
-            )
-            for layer in layers
-        }
-
-    def ours() -> Any:
-        return compute(detector, images, layers, ["gradcam", "hirescam"])
+        raw = {"seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
+        return {layer: vis(lambda out: out[:, 0], images, penultimate_layer=layer, **raw) for layer in layers}
 
     least = bare(detector, layers)
-    maps, references = ours().maps, theirs()
-    least(images)
+    work: dict[str, Callable[[], float]] = {
+        "ours, seven methods": lambda: timed(lambda: compute(detector, images, layers, SEVEN)),
+        "bare forward + gradient": lambda: timed(lambda: least(images)),
+        "tf-keras-vis, Grad-CAM": lambda: timed(theirs),
+    }
+    maps, references = compute(detector, images, layers, ["gradcam"]).maps, theirs()
     gap = max(
         float(np.abs(np.maximum(maps[layer, "gradcam"], 0) - references[layer]).max() / max(np.abs(references[layer]).max(), 1e-30))
         for layer in layers
     )
-    rounds = [(timed(ours), timed(theirs), timed(lambda: least(images))) for _ in range(ROUNDS)]
-    ours_s, theirs_s, least_s = (float(np.median(column)) for column in zip(*rounds, strict=True))
-    return {
-        "ours, ms an image": ours_s / BATCH * 1000,
-        "tf-keras-vis, ms an image": theirs_s / BATCH * 1000,
-        "bare forward + gradient, ms an image": least_s / BATCH * 1000,
-        "tf-keras-vis / ours": float(np.median([b / a for a, b, _ in rounds])),
-        "ours / bare": float(np.median([a / c for a, _, c in rounds])),
-        "largest relative difference of Grad-CAM": gap,
-    }
+    with tempfile.TemporaryDirectory() as folder, rival(twin, images, Path(folder)) as other:
+        if other is not None:
+            options = [{"conv_layer": layer, "batch_size": batch} for layer in layers]
+            work["xplique, Grad-CAM"] = lambda: other.ask("GradCAM", *options)
+        for job in work.values():
+            job()  # warm
+        rounds = [{what: job() for what, job in work.items()} for _ in range(ROUNDS)]
+    first = "ours, seven methods"
+    found = {f"{what}, ms an image": float(np.median([row[what] for row in rounds])) / batch * 1000 for what in work}
+    found["ours / bare"] = float(np.median([row[first] / row["bare forward + gradient"] for row in rounds]))
+    found |= {f"{what.split(',')[0]} / ours": float(np.median([row[what] / row[first] for row in rounds])) for what in work if "Grad-CAM" in what}
+    return found | {"largest relative difference of Grad-CAM to tf-keras-vis": gap}

@@ -21,6 +21,7 @@ KINDS = {
     "autoencoder.json": "reports.autoencoder",
     "inspection.json": "reports.inspection",
     "metrics.json": "reports.evaluation",
+    "features.json": "reports.features",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +54,20 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What is neither picture nor table: a template of its own, which finds its content as `item.content`."""
+
+    template: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A titled part of a page; it stands in the page's navigation."""
 
     title: str
     lead: str = ""
-    items: tuple[Picture | Table, ...] = ()
+    items: tuple[Picture | Table | Part, ...] = ()
 
 
 def page(
@@ -71,6 +79,7 @@ def page(
     eyebrow: str = "",
     notes: Sequence[str] = (),
     command: str = "",
+    style: str = "",
 ) -> str:
     """Return a self-contained HTML page that looks like the audit's.
 
@@ -84,6 +93,7 @@ def page(
         eyebrow: a small line above the heading.
         notes: warnings, each in a box of its own.
         command: how it was made, as one would type it.
+        style: more CSS, for parts; must hold no text from outside.
 
     Returns:
         The page.
@@ -112,14 +122,14 @@ def page(
             command=command,
             policy=POLICY,
             # The style sheets are ours and hold no text from outside.
-            style=Markup("\n".join((folder / name).read_text(encoding="utf-8") for name in ("report.css", "sheet.css"))),
+            style=Markup("\n".join([*((folder / name).read_text(encoding="utf-8") for name in ("report.css", "sheet.css")), style])),
         )
     )
 
 
 def shown(section: Section) -> dict[str, Any]:
     """Return a section as the template takes it."""
-    items = [drawn(item) if isinstance(item, Picture) else set_out(item) for item in section.items]
+    items = [drawn(item) if isinstance(item, Picture) else set_out(item) if isinstance(item, Table) else of_its_own(item) for item in section.items]
     return {"title": section.title, "lead": [line for line in section.lead.splitlines() if line.strip()], "cells": items}
 
 
@@ -131,6 +141,11 @@ def drawn(picture: Picture) -> dict[str, Any]:
     except (UnidentifiedImageError, OSError, ValueError):
         raise RunError(f"picture '{picture.title}' cannot be read; expected a PNG, JPEG or WebP; make it again") from None
     return {"kind": "picture", "title": picture.title, "note": picture.note, "uri": charts.uri(picture.data, kind), "size": size}
+
+
+def of_its_own(part: Part) -> dict[str, Any]:
+    """Return a part as its template takes it."""
+    return {"kind": "part", "template": part.template, "content": part.content}
 
 
 def set_out(table: Table) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def places(tmp_path, trained, portraits):
     [
         ("explain M D --out T --layers conv9", 1, "layer 'conv9' is not in the model; expected"),
         ("explain M D --out T --layers flatten", 1, "layer 'flatten' cannot be mapped: 'flatten' (Flatten) mixes all places"),
-        ("explain M D --out T --method lime", 1, "method 'lime' is not known; expected activation, gradcam, hirescam"),
+        ("explain M D --out T --method limes", 1, "method 'limes' is not known; expected auto or activation"),
         ("explain M D --out T --method ,", 2, "--method names no method"),
         ("explain G D --out T", 1, "does not exist; give a .keras or .h5 file"),
         ("explain B D --out T", 1, "damaged or no Keras model"),

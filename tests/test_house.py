@@ -14,6 +14,8 @@ SOURCES = [*sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"
 EDGES = {"xai/backend.py", "xai/detector.py", "xai/graph.py", "xai/head.py", "xai/modelfile.py", "xai/maps/cam.py", "xai/maps/onepass.py"} | {
     "xai/faces/lite.py",
     "xai/faces/mtcnn.py",
+    "xai/features/maximise.py",
+    "xai/features/strongest.py",
     "xai/maps/gradients.py",
     "xai/maps/lrp.py",
     "xai/rebuild.py",

@@ -47,6 +47,13 @@ def chosen(
     return limited(manifest, limit, seed), seen
 
 
+def items_of(manifest: Manifest, seen: dict[str, str]) -> list[Item]:
+    """Return the images of a manifest in its order, with the split each was in in training."""
+    return [
+        Item(index, manifest.root / row.path, row.path, row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
+    ]
+
+
 def audit_folder(
     detector: Detector,
     data: str | Path,
@@ -60,9 +67,7 @@ def audit_folder(
 ) -> Audited:
     """Audit a folder; `positive` as in `datasets.scan`, the other arguments as in `xai.audit.audit`."""
     manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False, positive=positive, out=out)
-    items = [
-        Item(index, manifest.root / row.path, row.path, row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
-    ]
+    items = items_of(manifest, seen)
     counts = ", ".join(f"{count} {label or 'unlabelled'}" for label, count in manifest.counts().items())
     say(f"{len(items)} images: {counts}")
     return audit(detector, items, out, request, data_name=manifest.root.resolve().name, batch_size=batch_size, quiet=quiet, say=say)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xai.blackboxes import BlackBox, blackbox
     from xai.detector import Detector, load, wrap
     from xai.explanation import Explanation, explain
+    from xai.features import write_features
     from xai.images import find, read
     from xai.overlays import write_overlays
 
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "read",
     "wrap",
+    "write_features",
     "write_overlays",
 ]
 
@@ -48,6 +50,7 @@ HOMES = {
     "wrap": "xai.detector",
     "Explanation": "xai.explanation",
     "explain": "xai.explanation",
+    "write_features": "xai.features",
     "write_overlays": "xai.overlays",
     "find": "xai.images",
     "read": "xai.images",

@@ -10,6 +10,7 @@ import numpy as np
 from xai.maps.placement import Placement
 
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"
+MANY = 64  # cells a side, from which placing them is worth another way
 
 
 @lru_cache(maxsize=8)
@@ -84,15 +85,54 @@ def overlay(
     Returns:
         uint8 `(H, W, 3)`, RGB.
     """
-    height, width = image.shape[:2]
-    placed = placement.show(values, (height, width))
-    placed = placed if signed else np.maximum(placed, 0)
-    limit = float(np.abs(placed).max())
+    placed = spread(values, placement, (image.shape[0], image.shape[1]))
+    limit = float(np.abs(placed).max() if signed else placed.max(initial=0))
     if limit <= 0:
         return image.copy()
-    strength = np.abs(placed) * np.float32(opacity / limit)  # (H, W) in [0, opacity]
-    shown = colour(placed, limit, signed, name)
-    return cv2.blendLinear(shown, image, strength, 1 - strength)
+    levels = eight_bit(placed, limit, signed)
+    paint, fade = blending(name or (DIVERGING if signed else SEQUENTIAL), signed, opacity)
+    return cv2.add(cv2.multiply(image, cv2.applyColorMap(levels, fade), scale=1 / 255), cv2.applyColorMap(levels, paint))
+
+
+def spread(values: np.ndarray, placement: Placement, size: tuple[int, int]) -> np.ndarray:
+    """Return `placement.show(values, size)`, float32 `(height, width)`.
+
+    Of many cells it is computed by OpenCV's interpolation, which reads two cells an axis
+    instead of multiplying by mostly empty matrices, and rounds places to 1/32 of a cell.
+    """
+    scales = [size[axis] / placement.image[axis] for axis in (0, 1)]
+    strides = [placement.stride[axis] * scales[axis] for axis in (0, 1)]
+    if max(placement.cells) <= MANY or min(strides) < 1:  # several cells a pixel have to be averaged
+        return placement.show(values, size)
+    # where a canvas pixel's middle lies among the cells: (pixel + 1/2) / stride - offset / stride
+    (y, x), (b, a) = strides, [(0.5 - placement.offset[axis] * scales[axis]) / strides[axis] for axis in (0, 1)]
+    inverse = np.array([[1 / x, 0, a], [0, 1 / y, b]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    drawn = cv2.warpAffine(values.astype(np.float32, copy=False), inverse, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    reach = placement.reach(size)
+    rows, columns = np.flatnonzero(reach.any(1)), np.flatnonzero(reach.any(0))
+    for edge in (slice(0, rows[0]), slice(rows[-1] + 1, None)):
+        drawn[edge] = 0
+    for edge in (slice(0, columns[0]), slice(columns[-1] + 1, None)):
+        drawn[:, edge] = 0
+    return drawn
+
+
+def eight_bit(values: np.ndarray, limit: float, signed: bool) -> np.ndarray:
+    """Return colour levels, uint8: 255 at the limit; 0 at zero and below, or 128 at zero of a signed map."""
+    if signed:
+        return cv2.convertScaleAbs(values, alpha=127 / limit, beta=128)
+    return cv2.convertScaleAbs(cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO)[1], alpha=255 / limit)
+
+
+@lru_cache(maxsize=16)
+def blending(name: str, signed: bool, opacity: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return, by colour level, what is added to a pixel and how much of it stays (of 255), uint8 `(256, 1, 3)` each."""
+    levels = np.arange(256)
+    strength = (np.abs(levels - 128) / 127 if signed else levels / 255).clip(0, 1)[:, None] * opacity  # (256, 1)
+    colours = table(name) if not signed else table(name)[np.rint((levels - 128) / 254 * 255 + 127.5).clip(0, 255).astype(int)]
+    paint, fade = np.rint(colours * strength), np.rint(255 * (1 - np.repeat(strength, 3, 1)))
+    return paint.astype(np.uint8)[:, None], fade.astype(np.uint8)[:, None]
 
 
 def channel_grid(activations: np.ndarray, placement: Placement, title: str, tile: int = 96, most: int = 256) -> np.ndarray:

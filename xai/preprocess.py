@@ -98,6 +98,23 @@ class Preprocessing:
             values = values * np.float32((self.high - self.low) / 255) + np.float32(self.low)
         return values
 
+    def unscale(self, values: np.ndarray) -> np.ndarray:
+        """Return what a network's input looks like: the inverse of `scale`, to the nearest whole value.
+
+        Args:
+            values: `(..., height, width, 3)`, in [low, high], in the network's colour order.
+
+        Returns:
+            uint8, same shape, RGB.
+
+        Example:
+            >>> Preprocessing(1, 1, "BGR", -1.0, 1.0).unscale(np.array([[[-1.0, 0.0, 1.0]]])).tolist()
+            [[[255, 128, 0]]]
+        """
+        pixels = (values - self.low) * (255 / (self.high - self.low))
+        pixels = pixels[..., ::-1] if self.colour_order == "BGR" else pixels
+        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return `scale(fit(image))`, float32 `(height, width, 3)`: a view's pixels as the network wants them."""
         return self.scale(self.fit(image))

@@ -88,6 +88,24 @@ class TestOverlay:
         assert np.array_equal(overlay.overlay(image, values, self.where), image)
         assert not np.array_equal(overlay.overlay(image, values, self.where, signed=True), image)
 
+    @pytest.mark.parametrize("signed", [False, True])
+    @pytest.mark.parametrize("canvas", [(96, 100), (300, 260)])
+    def test_many_cells_are_spread_as_few_are(self, signed, canvas, monkeypatch):
+        """OpenCV's interpolation against the matrices, and the blend against its formula in floating point."""
+        where = Placement(Axis(2.0, 5.0), Axis(3.0, 4.5), (80, 70), (180, 230))
+        values = np.random.default_rng(0).standard_normal(where.cells).astype(np.float32)
+        exact = where.show(values, canvas)
+        if canvas[0] > 180:  # else several cells a pixel are averaged by the matrices in any case
+            assert np.abs(overlay.spread(values, where, canvas) - exact).max() < 0.1 * np.abs(exact).max()
+            assert np.abs(overlay.spread(values, where, canvas) - exact).mean() < 0.02 * np.abs(exact).max()
+            assert (overlay.spread(values, where, canvas)[~where.reach(canvas)] == 0).all()
+        monkeypatch.setattr(overlay, "MANY", 1000)
+        image = np.random.default_rng(1).integers(0, 256, (*canvas, 3), np.uint8)
+        placed = exact if signed else np.maximum(exact, 0)
+        strength = (np.abs(placed) / np.abs(placed).max() * 0.6)[..., None]
+        plain = overlay.colour(placed, signed=signed) * strength + image * (1 - strength)
+        assert np.abs(overlay.overlay(image, values, where, signed=signed) - plain).max() <= 4
+
     def test_levels(self):
         assert overlay.to_levels(np.array([0.0, 1, 2, 9]), 2, signed=False).tolist() == [0, 128, 255, 255]
         assert overlay.to_levels(np.array([1.0]), 0, signed=False).tolist() == [0]

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-EDGE = 0.25  # of a tent: half a stride beyond the outer centres on both axes
+EDGE = 0.5  # of a tent: half a stride beyond the outer centres
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,16 @@ class Placement:
         Returns:
             float32 `(..., height, width)`, zero where `reach` is False.
         """
-        size = size or self.image
-        cover = cover_of(self, size)
-        return np.where(cover > EDGE, self.place(maps, size) / np.maximum(cover, EDGE), 0)
+        height, width = size or self.image
+        rows = shown(self.y, self.cells[0], self.image[0], height)
+        columns = shown(self.x, self.cells[1], self.image[1], width)
+        return rows @ maps.astype(np.float32, copy=False) @ columns.T
 
     def reach(self, size: tuple[int, int]) -> np.ndarray:
         """Say per pixel of a canvas whether a cell covers it, bool `(height, width)`."""
-        return cover_of(self, size) > EDGE
+        rows = shown(self.y, self.cells[0], self.image[0], size[0]).any(1)
+        columns = shown(self.x, self.cells[1], self.image[1], size[1]).any(1)
+        return np.outer(rows, columns)
 
     def gather(self, canvas: np.ndarray) -> np.ndarray:
         """Return, per cell, the share of its placed mass that falls on a mask.
@@ -176,12 +179,6 @@ def pixels(image: tuple[int, int]) -> Placement:
 
 
 @lru_cache(maxsize=64)
-def cover_of(placement: Placement, size: tuple[int, int]) -> np.ndarray:
-    """Return float32 `(height, width)` in [0, 1]: how far the tents of all cells reach over each pixel."""
-    return placement.place(np.ones(placement.cells, np.float32), size)
-
-
-@lru_cache(maxsize=64)
 def weights(axis: Axis, cells: int, image: int, size: int) -> np.ndarray:
     """Return float32 `(size, cells)`: how much of each cell every canvas pixel shows.
 
@@ -193,5 +190,15 @@ def weights(axis: Axis, cells: int, image: int, size: int) -> np.ndarray:
     reach = np.clip((edges[:, None] - axis.stride * np.arange(cells) - axis.offset) / axis.stride, -1, 1)
     area = np.where(reach < 0, (1 + reach) ** 2 / 2, 1 - (1 - reach) ** 2 / 2)  # integral of the hat up to here
     table = (np.diff(area, axis=0) * (axis.stride * size / image)).astype(np.float32)
+    table.setflags(write=False)
+    return table
+
+
+@lru_cache(maxsize=64)
+def shown(axis: Axis, cells: int, image: int, size: int) -> np.ndarray:
+    """Return float32 `(size, cells)`: as `weights`, each covered pixel's weights summing to 1, the others 0."""
+    table = weights(axis, cells, image, size)
+    cover = table.sum(1, keepdims=True)
+    table = np.where(cover >= EDGE, table / np.maximum(cover, EDGE), 0).astype(np.float32)
     table.setflags(write=False)
     return table
