@@ -10,7 +10,6 @@ import numpy as np
 from xai.maps.placement import Placement
 
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"
-MANY = 64  # cells a side, from which placing them is worth another way
 
 
 @lru_cache(maxsize=8)
@@ -91,31 +90,34 @@ def overlay(
         return image.copy()
     levels = eight_bit(placed, limit, signed)
     paint, fade = blending(name or (DIVERGING if signed else SEQUENTIAL), signed, opacity)
-    return cv2.add(cv2.multiply(image, cv2.applyColorMap(levels, fade), scale=1 / 255), cv2.applyColorMap(levels, paint))
+    stays = cv2.merge([cv2.LUT(levels, fade)] * 3)
+    return cv2.add(cv2.multiply(image, stays, scale=1 / 255), cv2.applyColorMap(levels, paint))
 
 
 def spread(values: np.ndarray, placement: Placement, size: tuple[int, int]) -> np.ndarray:
-    """Return `placement.show(values, size)`, float32 `(height, width)`.
+    """Return `placement.show(values, size)`, float32 `(height, width)`, with the layer's border rounded to whole pixels.
 
-    Of many cells it is computed by OpenCV's interpolation, which reads two cells an axis
-    instead of multiplying by mostly empty matrices, and rounds places to 1/32 of a cell.
+    OpenCV's resizing interpolates between the middles of cells and repeats the outer ones
+    up to their own border, which is what `show` does, several times faster.
     """
-    scales = [size[axis] / placement.image[axis] for axis in (0, 1)]
-    strides = [placement.stride[axis] * scales[axis] for axis in (0, 1)]
-    if max(placement.cells) <= MANY or min(strides) < 1:  # several cells a pixel have to be averaged
-        return placement.show(values, size)
-    # where a canvas pixel's middle lies among the cells: (pixel + 1/2) / stride - offset / stride
-    (y, x), (b, a) = strides, [(0.5 - placement.offset[axis] * scales[axis]) / strides[axis] for axis in (0, 1)]
-    inverse = np.array([[1 / x, 0, a], [0, 1 / y, b]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    drawn = cv2.warpAffine(values.astype(np.float32, copy=False), inverse, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    reach = placement.reach(size)
-    rows, columns = np.flatnonzero(reach.any(1)), np.flatnonzero(reach.any(0))
-    for edge in (slice(0, rows[0]), slice(rows[-1] + 1, None)):
-        drawn[edge] = 0
-    for edge in (slice(0, columns[0]), slice(columns[-1] + 1, None)):
-        drawn[:, edge] = 0
-    return drawn
+    spans = [span(placement, axis, size[axis]) for axis in (0, 1)]
+    if any(end - start < cells for (start, end), cells in zip(spans, placement.cells, strict=True)):
+        return placement.show(values, size)  # several cells a pixel have to be averaged
+    (top, bottom), (left, right) = spans
+    drawn = cv2.resize(values.astype(np.float32, copy=False), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    if (top, left, bottom, right) == (0, 0, *size):
+        return drawn
+    canvas = np.zeros(size, np.float32)
+    inside = drawn[max(-top, 0) : size[0] - top, max(-left, 0) : size[1] - left]
+    canvas[max(top, 0) : max(top, 0) + inside.shape[0], max(left, 0) : max(left, 0) + inside.shape[1]] = inside
+    return canvas
+
+
+def span(placement: Placement, axis: int, size: int) -> tuple[int, int]:
+    """Return where a layer's cells begin and end on an axis of a canvas, in whole pixels; may lie outside it."""
+    scale, stride = size / placement.image[axis], placement.stride[axis]
+    start = placement.offset[axis] - stride / 2
+    return round(start * scale), round((start + placement.cells[axis] * stride) * scale)
 
 
 def eight_bit(values: np.ndarray, limit: float, signed: bool) -> np.ndarray:
@@ -127,12 +129,12 @@ def eight_bit(values: np.ndarray, limit: float, signed: bool) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def blending(name: str, signed: bool, opacity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return, by colour level, what is added to a pixel and how much of it stays (of 255), uint8 `(256, 1, 3)` each."""
+    """Return, by colour level, what is added to a pixel, uint8 `(256, 1, 3)`, and how much of it stays, of 255, uint8 `(256,)`."""
     levels = np.arange(256)
     strength = (np.abs(levels - 128) / 127 if signed else levels / 255).clip(0, 1)[:, None] * opacity  # (256, 1)
     colours = table(name) if not signed else table(name)[np.rint((levels - 128) / 254 * 255 + 127.5).clip(0, 255).astype(int)]
-    paint, fade = np.rint(colours * strength), np.rint(255 * (1 - np.repeat(strength, 3, 1)))
-    return paint.astype(np.uint8)[:, None], fade.astype(np.uint8)[:, None]
+    paint, fade = np.rint(colours * strength), np.rint(255 * (1 - strength[:, 0]))
+    return paint.astype(np.uint8)[:, None], fade.astype(np.uint8)
 
 
 def channel_grid(activations: np.ndarray, placement: Placement, title: str, tile: int = 96, most: int = 256) -> np.ndarray:
