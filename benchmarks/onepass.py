@@ -16,9 +16,11 @@ import numpy as np
 
 from benchmarks.rival import rival
 
-ROUNDS = 7
 SEVEN = ("activation", "activation_max", "gradcam", "gradcampp", "xgradcam", "hirescam", "layercam")
-CASES = {"alexnet18 at 1024, five convolutions": ("alexnet18", 1024, 4), "ResNet50 at 224, sixteen block outputs": ("resnet50", 224, 8)}
+CASES = {  # name, side of the images, images a batch, rounds
+    "alexnet18 at 1024, five convolutions": ("alexnet18", 1024, 4, 7),
+    "ResNet50 at 224, sixteen block outputs": ("resnet50", 224, 4, 3),
+}
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -72,7 +74,7 @@ def compare(case: str) -> dict[str, float]:
 
     from xai.maps.mapped import compute
 
-    name, size, batch = CASES[case]
+    name, size, batch, count = CASES[case]
     detector, twin, images, layers = setting(name, size, batch)
     vis = Gradcam(twin, clone=True)
 
@@ -97,7 +99,7 @@ def compare(case: str) -> dict[str, float]:
             work["xplique, Grad-CAM"] = lambda: other.ask("GradCAM", *options)
         for job in work.values():
             job()  # warm
-        rounds = [{what: job() for what, job in work.items()} for _ in range(ROUNDS)]
+        rounds = [{what: job() for what, job in work.items()} for _ in range(count)]
     first = "ours, seven methods"
     found = {f"{what}, ms an image": float(np.median([row[what] for row in rounds])) / batch * 1000 for what in work}
     found["ours / bare"] = float(np.median([row[first] / row["bare forward + gradient"] for row in rounds]))

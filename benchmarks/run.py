@@ -30,15 +30,13 @@ def main() -> None:
         + ", ".join(f"{name} {found[name]}" for name in ("tensorflow", "keras"))
         + ("; xplique 2.0.2 in an environment of its own (tensorflow 2.20.0, the same keras)" if PYTHON.exists() else ""),
     ]
-    for case, (_, _, size) in onepass.CASES.items():
+    for case, (_, _, size, rounds) in onepass.CASES.items():
         text = (
             f"Seven methods at once ({', '.join(onepass.SEVEN)}) against Grad-CAM alone of the others, one call a layer, warmed up. "
-            f"Batch of {size}, medians of {onepass.ROUNDS} rounds, each round runs all in turn."
+            f"Batch of {size}, medians of {rounds} rounds, each round runs all in turn."
         )
         lines += section(case, text, onepass.compare(case))
-    text = (
-        f"{batch.IMAGES} JPEG files of {batch.SIZE} x {batch.SIZE}, `alexnet18`, five layers, HiResCAM; the map pass alone has its images in memory."
-    )
+    text = f"{batch.IMAGES} JPEG files of {batch.SIZE} x {batch.SIZE}, `alexnet18`, five layers, HiResCAM; the map pass alone reads none."
     lines += section("Overlays, decode to written JPEG", text, batch.compare() | batch.memory())
     text = "`alexnet18` at 1024 x 1024, one image, both in turn."
     lines += section("Methods of many passes", text, sampling.compare() | sampling.memory())
