@@ -46,6 +46,10 @@ class Run:
         threshold = (self.record["model"] or {}).get("threshold")
         return 0.5 if threshold is None else float(threshold)
 
+    def layers_of(self, method: str) -> list[str]:
+        """Return the layers that have a method's maps; of a method of the image itself that is "input"."""
+        return [layer for layer in self.layers if (layer, method) in self.pairs]
+
     def thumb(self, row: int) -> Path:
         """Return where the thumbnail of a row of `images.csv` lies, if it was kept."""
         return self.directory / "thumbs" / f"{self.images[row].get('index', row)}.jpg"

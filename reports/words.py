@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xai.maps.methods import METHODS as METHOD_NOTES
+
 NONE = "–"
 SPACE = "\u202f"  # narrow no-break space, between a number and its unit
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -14,10 +16,24 @@ METHODS = {
     "activation": "Activation",
     "gradcam": "Grad-CAM",
     "gradcampp": "Grad-CAM++",
-    "gradcam++": "Grad-CAM++",
     "hirescam": "HiResCAM",
     "layercam": "LayerCAM",
     "scorecam": "Score-CAM",
+    "activation_max": "Strongest channel",
+    "activation_top": "Top channels",
+    "xgradcam": "XGrad-CAM",
+    "gradient_x_activation": "Gradient × activation",
+    "saliency": "Saliency",
+    "gradient_x_input": "Gradient × input",
+    "smoothgrad": "SmoothGrad",
+    "vargrad": "VarGrad",
+    "integrated_gradients": "Integrated gradients",
+    "lrp": "LRP",
+    "occlusion": "Occlusion",
+    "rise": "RISE",
+    "lime": "LIME",
+    "kernel_shap": "KernelSHAP",
+    "sobol": "Sobol indices",
 }
 GROUPS = {
     "all": ("All images", ""),
@@ -130,8 +146,20 @@ def plural(count: int, noun: str) -> str:
 
 
 def method(name: str) -> str:
-    """Return a method's name as it is printed in the literature."""
-    return METHODS.get(name, name)
+    """Return a method's name as it is printed in the literature, with the options it was given.
+
+    Example:
+        >>> method("gradcam"), method("rise:masks=4000:seed=1"), method("mine")
+        ('Grad-CAM', 'RISE (masks=4000, seed=1)', 'mine')
+    """
+    name, *options = name.split(":")
+    return METHODS.get(name, name) + (f" ({', '.join(options)})" if options else "")
+
+
+def note(name: str) -> str:
+    """Return what a method shows, in a sentence; empty text for one that is not of this version."""
+    known = METHOD_NOTES.get(name.split(":")[0])
+    return f"{known.text[:1].upper()}{known.text[1:]}." if known else ""
 
 
 def group(name: str) -> tuple[str, str]:

@@ -156,7 +156,7 @@ def table() -> str:
     needs = {"activations": "a forward pass", "gradients": "gradients", "logits": "only answers"}
     lines = []
     for name, method in METHODS.items():
-        told = ", ".join(f"{key}={value}" for key, value in method.options.items() if value is not None)
+        told = ", ".join(f"{key}={'auto' if value is None else value}" for key, value in method.options.items())
         lines.append(f"{name:<22} {method.place:<6} {needs[method.needs]:<15} {method.text}")
         if told:
             lines.append(f"{'':<46}({told})")
