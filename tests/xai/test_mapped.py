@@ -175,3 +175,20 @@ def test_head_of_the_tiny_network_is_not_needed_by_black_box_methods(tiny_image)
     exact = np.zeros((8, 8))
     exact[2:4, 4:6], exact[6:8, 0:2] = 12, -16
     assert found.maps["input", "occlusion:patch=2:stride=2:fill=black"][0] == pytest.approx(exact, abs=1e-5)
+
+
+def test_a_black_box_is_audited_and_goes_on(portraits, tmp_path):
+    """No layers, no channels, no weights to hash: the run is complete, its page renders, and a second run finds the shards."""
+    from reports import render
+    from train.audit import audit_folder
+    from xai.provenance import Request
+
+    box = blackbox(lambda batch: batch[:, 20:40].mean((1, 2, 3)) / 10 - 12, size=64, name="band")
+    lines: list[str] = []
+    for _ in range(2):
+        done = audit_folder(
+            box, portraits, tmp_path, Request(methods=("auto", FAST["rise"]), limit=6, command=("whyfake", "audit")), say=lines.append
+        )
+    assert any("went on from an earlier run" in line for line in lines)
+    assert {(row["layer"], row["method"]) for row in done.summary["maps"]} == {("input", "occlusion"), ("input", FAST["rise"])}
+    assert "Occlusion" in render(tmp_path).read_text(encoding="utf-8")
