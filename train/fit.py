@@ -61,7 +61,7 @@ def fit(
 ) -> Trained:
     """Train a network on real and fake images.
 
-    Adam on cross-entropy; stops when the validation loss no longer falls and keeps the
+    Adam on cross-entropy; stops when the calibrated validation loss no longer falls and keeps the
     weights that had the lowest. A pretrained network's own part is frozen at first.
 
     Args:

@@ -21,7 +21,7 @@ from xai.errors import DataError, RunError, nothing_left
 from xai.explanation import selected
 from xai.images import read
 from xai.maps.mapped import placements
-from xai.maps.methods import resolve
+from xai.maps.methods import parse, resolve
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance
@@ -90,7 +90,7 @@ def audit(
     started = time.time()
     out = store.make_folder(out)
     detector = detector.stretch() if request.stretch else detector
-    methods = resolve(request.methods, detector, beside=BESIDE)
+    methods = resolve(request.methods, detector, BESIDE, request.seed)
     layers = tuple(selected(detector, request.layers, methods))
     labels = open_labels(request.masks) if request.masks else None
     if not items:
@@ -115,7 +115,7 @@ def audit(
     clock["pictures"] = time.perf_counter()
     marks = list(clock.values())
     seconds = {name: round(b - a, 2) for name, a, b in zip(list(clock)[1:], marks, marks[1:], strict=False)}
-    request = replace(request, methods=methods)
+    request = replace(request, methods=tuple(parse(text).text for text in methods))
     store.write_json(out / "run.json", provenance(detector, items, rows, skipped, request, layers, data_name, started, seconds))
     store.write_json(out / "summary.json", summary)
     return Audited(out, summary, skipped)

@@ -12,8 +12,8 @@ from xai.detector import Detector, conventions, finite
 from xai.errors import LayerError, ModelError
 from xai.graph import Graph, Step
 from xai.head import Head
+from xai.maps.methods import LAYERLESS
 
-LAYERLESS = "occlusion, rise, lime, kernel_shap, sobol"
 EPSILON = 1e-7  # a probability nearer to 0 or 1 than this is taken for it: logits beyond ±16 cannot be told apart
 
 Function = Callable[[np.ndarray], Any]

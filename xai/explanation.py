@@ -12,11 +12,11 @@ from xai import overlay, store
 from xai.aggregate import is_empty
 from xai.crop import Box
 from xai.detector import Detector, score
-from xai.errors import LayerError
+from xai.errors import LayerError, listed
 from xai.images import find, read
 from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import METHODS, pairs, parse, resolve
+from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve
 from xai.maps.placement import Placement
 from xai.overlays import output_names, overlay_name, write_maps, write_scores
 from xai.stream import batches
@@ -73,13 +73,18 @@ class Explanation:
             The same with `maps["fused", method]`; see `xai.maps.fuse.fuse`.
 
         Raises:
-            LayerError: no such maps.
+            LayerError: no such maps, or fused ones of another grid are there.
         """
-        layers = [layer for layer, name in self.maps if name == method] if layers is None else list(layers)
+        layers = [layer for layer, name in self.maps if name == method and layer != FUSED] if layers is None else list(layers)
+        if layers == [INPUT]:
+            raise LayerError(f"'{method}' maps the image itself, once; there is nothing to fuse")
         missing = [layer for layer in layers if (layer, method) not in self.maps]
         if missing or not layers:
             raise LayerError(f"there are no maps of '{method}' {f'at {missing[0]}' if missing else ''}; explain with it first".replace("  ", " "))
         fused, where = fuse([self.maps[layer, method] for layer in layers], [self.placements[layer] for layer in layers])
+        others = [name for layer, name in self.maps if layer == FUSED and name != method]
+        if others and self.placements[FUSED] != where:
+            raise LayerError(f"'{method}' at {listed(layers)} lies on another grid than the fused '{others[0]}'; fuse it without that one")
         return Explanation(
             self.paths,
             self.logits,
@@ -97,7 +102,7 @@ class Explanation:
         for index, name in enumerate(names):
             image = self.view(index)
             for (layer, method), maps in self.maps.items():
-                shown = signed and METHODS[parse(method).name].signed
+                shown = signed and layer != FUSED and METHODS[parse(method).name].signed
                 picture = overlay.overlay(image, maps[index], self.placements[layer], signed=shown)
                 store.write_bytes(folder / overlay_name(name, layer, method), overlay.encode(picture))
         write_maps(folder / "maps.h5", names, self.logits, self.maps, self.placements)
@@ -157,7 +162,7 @@ def explain(
     for batch in batches(detector, paths, batch_size):
         skipped |= {str(paths[index]): reason for index, reason in batch.skipped.items()}
         if batch.indices:
-            parts.append(mapped.compute(detector, batch.inputs, chosen, methods, target))
+            parts.append(mapped.compute(detector, batch.inputs, chosen, methods, target, batch_size))
             read_paths += [paths[index] for index in batch.indices]
             boxes += batch.boxes
     where = mapped.placements(detector, chosen, methods)

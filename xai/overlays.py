@@ -20,7 +20,7 @@ from xai.errors import DataError, ImageError, nothing_left
 from xai.images import find
 from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import METHODS, pairs, parse, resolve
+from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve
 from xai.maps.placement import Placement
 from xai.shard import TEXT, append_maps, create
 from xai.stream import batches
@@ -61,9 +61,9 @@ def write_overlays(
     Args:
         detector, sources, layers, methods, target, batch_size: as in `explain`.
         out: the folder; also gets `scores.csv` and `skipped.csv`.
-        signed: show evidence for real as well, in diverging colours.
+        signed: show evidence for real as well, in diverging colours; fused maps have no sign.
         opacity: of the strongest value.
-        fused: one overlay per image and method instead of one per layer: all layers fused.
+        fused: one overlay per image and method instead of one per layer: all layers fused; maps of the image itself as they are.
         maps: also write the raw maps with their placements to `maps.h5`.
         limit: images at most.
         workers: threads that decode, and as many that draw and write.
@@ -87,7 +87,7 @@ def write_overlays(
     emptiness: dict[Pair, list[np.ndarray]] = {}
 
     def write(index: int, image: np.ndarray, layer: str, method: str, values: np.ndarray) -> None:
-        shown = signed and METHODS[parse(method).name].signed
+        shown = signed and layer != FUSED and METHODS[parse(method).name].signed
         picture = overlay.overlay(image, values, where[layer], signed=shown, opacity=opacity)
         store.write_bytes(folder / overlay_name(names[index], layer, method), overlay.encode(picture))
 
@@ -97,7 +97,7 @@ def write_overlays(
             skipped |= {str(paths[index]): reason for index, reason in batch.skipped.items()}
             if not batch.indices:
                 continue
-            found = mapped.compute(detector, batch.inputs, chosen, methods, target)
+            found = mapped.compute(detector, batch.inputs, chosen, methods, target, batch_size)
             keep([names[index] for index in batch.indices], found)
             shown = fused_maps(found.maps, where) if fused else found.maps
             for future in pending:  # the previous batch is on disk before the next one queues up
@@ -125,9 +125,9 @@ def write_overlays(
 
 
 def fused_maps(maps: Mapping[Pair, np.ndarray], where: dict[str, Placement]) -> dict[Pair, np.ndarray]:
-    """Return every method's maps of all layers as one, and add the placement of that one to `where`."""
-    fused = {}
-    for method in dict.fromkeys(method for _, method in maps):
+    """Return every method's maps of all layers as one, those of the image itself as they are, and add the fused placement to `where`."""
+    fused = {pair: values for pair, values in maps.items() if pair[0] == INPUT}
+    for method in dict.fromkeys(method for layer, method in maps if layer != INPUT):
         layers = [layer for layer, name in maps if name == method]
         fused[FUSED, method], where[FUSED] = fuse([maps[layer, method] for layer in layers], [where[layer] for layer in layers])
     return fused
@@ -226,6 +226,17 @@ def output_names(paths: Sequence[Path]) -> list[str]:
 
 
 def overlay_name(name: str, layer: str, method: str) -> str:
-    """Return the file name of one overlay."""
-    plain = "".join(c if c.isalnum() or c in "._-" else "+" for c in method)[-60:]
-    return f"{name}__{layer.replace('/', '+')[-80:]}__{plain}.jpg"
+    """Return the file name of one overlay: its parts fit into 255 bytes, a long one cut and told apart by a hash.
+
+    Example:
+        >>> overlay_name("a.png", "body/conv", "rise:masks=20")
+        'a.png__body+conv__rise+masks+20.jpg'
+    """
+    plain = "".join(c if c.isalnum() or c in "._-" else "+" for c in method)
+    return f"{name}__{cut(layer.replace('/', '+'), 60)}__{cut(plain, 60)}.jpg"
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many bytes, a longer one ending in a hash of the whole."""
+    data = os.fsencode(text)
+    return text if len(data) <= most else f"{data[: most - 13].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:12]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 
 from xai.detector import Detector
+from xai.maps.methods import METHODS
 from xai.shard import Item
 from xai.version import VERSION
 
@@ -117,7 +119,11 @@ def shown(word: str) -> str:
     Example:
         >>> shown("/home/me/runs/a"), shown("--out=/home/me/a"), shown("backbone/conv1,backbone/conv2")
         ('a', '--out=a', 'backbone/conv1,backbone/conv2')
+        >>> shown("hirescam,occlusion:fill=/home/me/donor.png:patch=8")
+        'hirescam,occlusion:fill=donor.png:patch=8'
     """
+    if word.split(",")[0].split(":")[0] in METHODS:
+        return re.sub(r"=[^:,]*/", "=", word)
     if word.startswith("--") and "=" in word:
         option, value = word.split("=", 1)
         return f"{option}={shown(value)}"

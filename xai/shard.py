@@ -77,9 +77,7 @@ def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
         "positive": detector.positive,
         "threshold": detector.threshold,
         "work": [work.layers, work.methods, work.thumbs, work.stretch],
-        "donors": [
-            sha256(value) for text in work.methods for value in parse(text).options.values() if isinstance(value, str) and Path(value).is_file()
-        ],
+        "donors": [sha256(value) for value in work.texts() if Path(value).is_file()],
         "labels": None if work.labels is None else [str(work.labels.folder.resolve()), work.labels.names, work.labels.values],
         "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
         "masks": [work.labels.sha256(item.path) for item in items] if work.labels else None,
@@ -131,7 +129,7 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
         for batch in batches(detector, [item.file for item in items], batch_size, keep=keep):
             skipped |= {readable(items[index].path): reason for index, reason in batch.skipped.items()}
             if batch.indices:
-                found = mapped.compute(detector, batch.inputs, work.layers, work.methods)
+                found = mapped.compute(detector, batch.inputs, work.layers, work.methods, batch_size=batch_size)
                 logits, maps = found.logits, found.maps
                 append_maps(file, maps)
                 for place, index in enumerate(batch.indices):

@@ -196,6 +196,8 @@ def test_float16_input_gives_the_maps_of_float32(detector, images):
 def test_options_are_read_with_their_kind():
     assert parse("smoothgrad:samples=8:noise=0.1").options == {"samples": 8, "noise": 0.1, "seed": 0}
     assert parse("occlusion:patch=16").options["patch"] == 16
+    spec = parse("integrated_gradients:baseline=a/donor.png:steps=8")
+    assert spec.options["baseline"] == "a/donor.png" and spec.text == "integrated_gradients:baseline=donor.png:steps=8"
     assert parse("integrated_gradients:baseline=donor.png").options["baseline"] == "donor.png"
 
 
@@ -206,6 +208,10 @@ def test_options_are_read_with_their_kind():
         ("gradcam:masks=3", "method 'gradcam' has no option 'masks'; expected none, it has no options"),
         ("rise:masks=many", "option 'masks' of method 'rise' is 'many'; expected a whole number"),
         ("rise:keep=x", "expected a number"),
+        ("rise:seed=-1", "option 'seed' of method 'rise' is '-1'; expected a whole number from 0"),
+        ("smoothgrad:noise=nan", "option 'noise' of method 'smoothgrad' is 'nan'; expected a number"),
+        ("lime:ridge=inf", "expected a number"),
+        ("rise:masks=0", "method 'rise:masks=0': 0 masks; expected 2 or more"),
         ("rise:masks", "has no option 'masks'; expected masks"),
         ("gradcampp:alphas=mine", "expected paper or normalised"),
         ("activation_top:channels=0", "expected 1 or more"),
@@ -214,3 +220,21 @@ def test_options_are_read_with_their_kind():
 def test_errors(tiny, tiny_image, text, message):
     with pytest.raises(WhyfakeError, match=message):
         compute(tiny, tiny_image, ["conv"], [text])
+
+
+def test_maps_that_are_not_finite_are_refused():
+    """A square root at 0 has an infinite slope, though the logit is finite."""
+    image = keras.Input((4, 4, 3))
+    x = layers.Conv2D(1, 1, use_bias=False, kernel_initializer="zeros", name="conv")(image)
+    x = keras.ops.sqrt(layers.ReLU()(x))
+    model = keras.Model(image, layers.Dense(1, activation="sigmoid", kernel_initializer="ones")(layers.Flatten()(x)))
+    with pytest.raises(WhyfakeError, match="method 'saliency' gives NaN or infinity at 'input'"):
+        compute(wrap(model), np.ones((1, 4, 4, 3), np.float32), [], ["saliency"])
+
+
+def test_a_seed_reaches_every_method_that_draws(detector):
+    from xai.maps.methods import resolve
+
+    asked = ["hirescam", "rise:masks=20", "rise:masks=30:seed=1"]
+    assert resolve(asked, detector, seed=7) == ("hirescam", "rise:masks=20:seed=7", "rise:masks=30:seed=1")
+    assert resolve(asked, detector) == tuple(asked)

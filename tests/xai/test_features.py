@@ -250,7 +250,7 @@ def test_channels_that_vary_most_are_shown(lifeless, pictures, tmp_path):
 def test_errors(tiny, tmp_path):
     with pytest.raises(LayerError, match="layer 'conv' has no channel 2; expected numbers from 0 to 1"):
         write_features(tiny, [], tmp_path, channels="0,2")
-    for text in ("some", "0", "1,a", "-1", ""):
+    for text in ("some", "0", "00", "1,a", "-1", ""):
         with pytest.raises(LayerError, match="cannot be read; expected how many, all, or numbers with commas"):
             write_features(tiny, [], tmp_path, channels=text)
     with pytest.raises(LayerError, match="layer 'nope' is not in the model"):

@@ -35,7 +35,8 @@ def images():
 
 def one(detector, images, method):
     found = mapped(detector, images, [], [method])
-    return found.maps["input", method], found.extras.get(("input", method), {})
+    ((pair, values),) = found.maps.items()
+    return values, found.extras.get(pair, {})
 
 
 def test_r7_linear_network_by_hand(linear):

@@ -17,6 +17,7 @@ from xai.maps.fuse import fuse
 from xai.maps.mapped import compute, placements
 from xai.maps.methods import METHODS, pairs, resolve
 from xai.maps.placement import Axis, Placement
+from xai.overlays import overlay_name
 
 FAST = {"rise": "rise:masks=20", "lime": "lime:samples=30:segments=grid:count=9", "kernel_shap": "kernel_shap:samples=40:segments=grid:count=9",
         "sobol": "sobol:samples=4:grid=3", "smoothgrad": "smoothgrad:samples=3", "vargrad": "vargrad:samples=3",
@@ -124,6 +125,43 @@ def test_fusing_an_explanation(detector, folder):
     assert ("fused", "hirescam") not in result.maps
     with pytest.raises(LayerError, match="no maps of 'gradcam'"):
         result.fuse("gradcam")
+    assert np.array_equal(fused.fuse("hirescam").maps["fused", "hirescam"], fused.maps["fused", "hirescam"])  # not fused with itself
+
+
+def test_fused_maps_share_one_grid(detector, folder):
+    result = explain(detector, [folder], layers="c0,c2", methods=["hirescam", "gradcam", "saliency"])
+    fused = result.fuse("hirescam").fuse("gradcam")
+    assert fused.maps["fused", "gradcam"].shape == fused.maps["fused", "hirescam"].shape
+    with pytest.raises(LayerError, match="another grid than the fused 'hirescam'"):
+        result.fuse("hirescam").fuse("gradcam", ["c2"])
+    with pytest.raises(LayerError, match="'saliency' maps the image itself"):
+        result.fuse("saliency")
+
+
+def test_maps_of_the_image_stay_as_they_are_when_layers_are_fused(detector, tmp_path):
+    """Of an image smaller than the network's input: each picture is drawn on its own grid."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(tmp_path / "a.png")
+    methods = ["hirescam", "gradient_x_input"]
+    write_overlays(detector, [tmp_path / "a.png"], tmp_path / "out", layers="c1,c2", methods=methods, fused=True, signed=True)
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.jpg"))
+    assert names == ["a.png__fused__hirescam.jpg", "a.png__input__gradient_x_input.jpg"]
+
+
+def test_long_requests_get_files_of_their_own():
+    names = [overlay_name("n" * 120, "block/" * 40, f"integrated_gradients:steps={steps}:baseline=/{'donors/' * 20}é.png") for steps in (32, 64)]
+    assert names[0] != names[1] and all(len(name.encode()) <= 255 and "/" not in name for name in names)
+
+
+def test_the_batch_size_holds_for_changed_images_too(detector, images):
+    class Counted:
+        gradients, size, preprocessing, asked = True, detector.size, detector.preprocessing, []
+
+        def logits(self, batch):
+            self.asked.append(len(batch))
+            return detector.logits(batch)
+
+    compute(Counted(), images, [], ["rise:masks=20"], batch_size=3)
+    assert max(Counted.asked) == 3 and len(Counted.asked) >= 14
 
 
 def test_raw_maps_are_written_with_their_placement(detector, folder, tmp_path):

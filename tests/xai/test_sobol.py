@@ -1,5 +1,7 @@
 """Sobol indices against hand-computed numbers, closed forms and plain loops."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,7 @@ def test_plain_loops_on_the_same_design():
     rng = np.random.default_rng(0)
     image, hidden = rng.uniform(0, 1, (2, 6, 9, 3)).astype(np.float32)
     curved = lambda x: np.sin(5 * x[:, :3].mean((1, 2, 3))) * x[:, :, 4:].mean((1, 2, 3))  # noqa: E731
-    first, second, *_ = design(16, 9, seed=5)
+    first, second = design(16, 9, seed=5)
     rows, columns = np.arange(6) * 3 // 6, np.arange(9) * 3 // 9
 
     def answer(cells):
@@ -88,3 +90,17 @@ def test_cells_are_painted_on_their_pixels(size):
 def test_errors(options, message):
     with pytest.raises(WhyfakeError, match=message):
         sobol(lambda x: x.sum((1, 2, 3)), np.zeros((1, 8, 10, 3), np.float32), **options)
+
+
+def test_a_grid_beyond_the_sequence():
+    with pytest.raises(WhyfakeError, match="a grid of 103 cells a side; expected at most 102"):
+        sobol(lambda x: x.sum((1, 2, 3)), np.zeros((1, 128, 128, 3), np.float32), grid=103)
+
+
+def test_memory_does_not_grow_with_the_square_of_the_cells():
+    """All masks of 64² cells at once would be 268 MB."""
+    tracemalloc.start()
+    sobol(lambda x: x.sum((1, 2, 3)), np.zeros((1, 64, 64, 3), np.float32), samples=4, grid=64, fill="black")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6  # most of it is SciPy's sequence

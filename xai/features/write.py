@@ -126,7 +126,7 @@ def asked(channels: str, layer: str, count: int) -> int | list[int]:
     if channels == "all":
         return list(range(count))
     words = [word.strip() for word in channels.split(",") if word.strip()]
-    if not words or not all(word.isdecimal() for word in words) or channels.strip() == "0":
+    if not words or not all(word.isdecimal() for word in words) or ("," not in channels and int(words[0]) == 0):
         raise LayerError(f"channels '{channels}' cannot be read; expected how many, all, or numbers with commas ('7,' for one alone)")
     if "," not in channels:
         return min(int(words[0]), count)

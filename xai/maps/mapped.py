@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from xai.detector import Detector, finite
-from xai.errors import ImageError, WhyfakeError
+from xai.errors import ImageError, ModelError, WhyfakeError
 from xai.images import read
 from xai.maps.answer import Answer
 from xai.maps.fills import FILLS
 from xai.maps.memory import batch_size as fitting
-from xai.maps.methods import INPUT, Spec, pairs, parse
+from xai.maps.methods import INPUT, LAYERLESS, Spec, pairs, parse
 from xai.maps.placement import Placement, pixels
 
 Pair = tuple[str, str]
@@ -43,7 +43,9 @@ class Mapped:
         }
 
 
-def compute(detector: Detector, images: np.ndarray, layers: Sequence[str], methods: Sequence[str], target: str = "fake") -> Mapped:
+def compute(
+    detector: Detector, images: np.ndarray, layers: Sequence[str], methods: Sequence[str], target: str = "fake", batch_size: int | None = None
+) -> Mapped:
     """Map a batch at every layer with every method.
 
     Args:
@@ -52,6 +54,7 @@ def compute(detector: Detector, images: np.ndarray, layers: Sequence[str], metho
         layers: names from `detector.select`; not read by methods of the image itself.
         methods: as in `xai.maps.methods.parse`.
         target: "fake", or "real" for the evidence for real.
+        batch_size: changed images a pass, for methods that look at many for one map; default as the memory allows.
 
     Returns:
         The maps.
@@ -74,13 +77,26 @@ def compute(detector: Detector, images: np.ndarray, layers: Sequence[str], metho
         logits, maps = layer_maps(detector, images, layers, together, target)
     if logits is None:
         logits = detector.logits(images)
+    asked = {spec.text: spec for spec in specs}
     for pair in pairs(layers, methods):
-        spec = parse(pair[1])
+        spec = asked[pair[1]]
         if not spec.method.one_pass:
-            answer = single(detector, images, spec, pair[0])
+            answer = single(detector, images, spec, pair[0], batch_size or fitting(detector))
             turn = -1 if target == "real" and spec.method.signed else 1
             maps[pair], extras[pair] = turn * answer.maps, answer.extras
-    return Mapped(finite(logits), {pair: maps[pair] for pair in pairs(layers, methods)}, {pair: found for pair, found in extras.items() if found})
+    maps = {pair: maps[pair] for pair in pairs(layers, methods)}
+    refuse_nan(maps)
+    return Mapped(finite(logits), maps, {pair: found for pair, found in extras.items() if found})
+
+
+def refuse_nan(maps: Mapping[Pair, np.ndarray]) -> None:
+    """Raise for the first map that holds NaN or infinity: it would count as empty, or spoil a mean."""
+    for (layer, method), values in maps.items():
+        if not np.isfinite(values.sum(dtype=np.float64)):
+            raise ModelError(
+                f"method '{method}' gives NaN or infinity at '{layer}': the network's gradient is not finite there (a square root or a "
+                f"division at 0, say); methods that need only answers work: {LAYERLESS}"
+            )
 
 
 def joined(parts: Sequence[Mapped], cells: Mapping[Pair, tuple[int, int]]) -> Mapped:
@@ -107,16 +123,22 @@ def check(detector: Detector, specs: Sequence[Spec]) -> None:
     for spec in specs:
         if not detector.gradients and (spec.method.needs != "logits" or spec.method.place == "layer"):
             why = "gradients" if spec.method.needs == "gradients" else "layers"
-            raise WhyfakeError(
-                f"method '{spec.name}' needs {why}, which a black box does not show; expected occlusion, rise, lime, kernel_shap or sobol"
-            )
+            raise WhyfakeError(f"method '{spec.name}' needs {why}, which a black box does not show; expected {LAYERLESS}")
 
 
-def single(detector: Detector, images: np.ndarray, spec: Spec, layer: str) -> Answer:
-    """Run one method that is not of the one pass."""
+def single(detector: Detector, images: np.ndarray, spec: Spec, layer: str, batch_size: int) -> Answer:
+    """Run one method that is not of the one pass; what it finds wrong is said in its name."""
+    try:
+        return run(detector, images, spec, layer, batch_size)
+    except WhyfakeError as error:
+        raise type(error)(f"method '{spec.text}': {error}") from error
+
+
+def run(detector: Detector, images: np.ndarray, spec: Spec, layer: str, batch_size: int) -> Answer:
+    """Call a method with its options, and with what it needs of the detector."""
     module, name = spec.method.home.split(".")
     method: Callable[..., Answer] = getattr(import_module(f"xai.maps.{module}"), name)
-    options: dict[str, Any] = dict(spec.options) | {"batch_size": fitting(detector)}
+    options: dict[str, Any] = dict(spec.options) | {"batch_size": batch_size}
     options |= {name: stand_in(detector, options[name]) for name in ("fill", "baseline") if name in options}
     if layer != INPUT:
         from xai.maps.onepass import activations

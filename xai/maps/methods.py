@@ -6,8 +6,10 @@ A method is asked for as `name` or `name:option=value:option=value`, such as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from xai.errors import WhyfakeError, listed
@@ -101,6 +103,7 @@ METHODS: dict[str, Method] = {
         {"samples": 32, "grid": 8, "fill": "blur"} | SAMPLING
     ),
 }  # fmt: skip
+LAYERLESS = ", ".join(name for name, method in METHODS.items() if method.needs == "logits" and method.place == "input")  # what a black box can have
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Spec:
     """A method with its options, as asked for.
 
     Args:
-        text: as asked for; names the maps.
+        text: as asked for, files without their folders; names the maps.
         name: of the method.
         options: all of them, defaults filled in.
     """
@@ -136,19 +139,22 @@ def parse(text: str) -> Spec:
         Traceback (most recent call last):
         ...
         xai.errors.WhyfakeError: method 'rise' has no option 'maks'; expected masks, grid, keep, fill, seed
+        >>> parse("occlusion:fill=people/me.png").text
+        'occlusion:fill=me.png'
     """
     name, *pieces = text.split(":")
     if name not in METHODS:
         raise WhyfakeError(f"method '{name}' is not known; expected auto or {listed(METHODS, 40)}")
     known = METHODS[name].options
-    options = dict(known)
+    options, words = dict(known), [name]
     for piece in pieces:
         key, equals, value = piece.partition("=")
         if not equals or key not in known:
             expected = ", ".join(known) or "none, it has no options"
             raise WhyfakeError(f"method '{name}' has no option '{key}'; expected {expected}")
         options[key] = read_value(name, key, value, known[key])
-    return Spec(text, name, options)
+        words.append(f"{key}={Path(value).name if isinstance(options[key], str) else value}")
+    return Spec(":".join(words), name, options)
 
 
 def table() -> str:
@@ -166,11 +172,14 @@ def table() -> str:
 def read_value(name: str, key: str, value: str, default: Any) -> Any:
     """Return an option's value in the kind of its default; where that is None, a whole number."""
     kind = int if default is None else type(default)
+    words = "a whole number from 0" if key == "seed" else {int: "a whole number", float: "a number"}.get(kind, "")
     try:
-        return kind(value)
+        found = kind(value)
     except ValueError:
-        words = {int: "a whole number", float: "a number"}[kind]
-        raise WhyfakeError(f"option '{key}' of method '{name}' is '{value}'; expected {words}") from None
+        found = None
+    if found is None or (kind is float and not math.isfinite(found)) or (key == "seed" and found < 0):
+        raise WhyfakeError(f"option '{key}' of method '{name}' is '{value}'; expected {words}")
+    return found
 
 
 def pairs(layers: Sequence[str], methods: Sequence[str]) -> list[tuple[str, str]]:
@@ -185,13 +194,14 @@ def pairs(layers: Sequence[str], methods: Sequence[str]) -> list[tuple[str, str]
     return found + [(INPUT, spec.text) for spec in specs if spec.method.place == "input"]
 
 
-def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = ()) -> tuple[str, ...]:
+def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = (), seed: int = 0) -> tuple[str, ...]:
     """Return methods with "auto" replaced by the one to trust on a model's head.
 
     Args:
         methods: as in `parse`, or "auto".
         detector: the detector, or a black box.
         beside: shown with it, to compare; left out of black boxes, which have no layers.
+        seed: of every method that draws and was given none; 0 is what they take by themselves.
 
     Raises:
         WhyfakeError: an unknown method or option.
@@ -201,6 +211,6 @@ def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = ()) -
         if text == "auto":
             found += [*(beside if detector.gradients else ()), detector.default_method()[0]]
         else:
-            parse(text)
-            found.append(text)
+            draws = "seed" in parse(text).options and ":seed=" not in text
+            found.append(f"{text}:seed={seed}" if draws and seed else text)
     return tuple(dict.fromkeys(found))
