@@ -16,7 +16,9 @@ from xai.provenance import machine, versions
 def section(title: str, text: str, rows: Mapping[str, float]) -> list[str]:
     """Return a titled table as Markdown lines."""
     table = ["| what | value |", "|---|---|", *(f"| {name} | {value:.3g} |" for name, value in rows.items())]
-    return ["", f"## {title}", "", text, "", *table]
+    lines = ["", f"## {title}", "", text, "", *table]
+    print("\n".join(lines), flush=True)
+    return lines
 
 
 def main() -> None:
@@ -44,9 +46,7 @@ def main() -> None:
     lines += section("Agreement with xplique", text, agreement.compare())
     text = f"`alexnet18`, batches of {feeding.BATCH}, {feeding.IMAGES} files, nothing kept in memory; the first two steps are left out."
     lines += section(f"Training at {feeding.SIZE} x {feeding.SIZE} from JPEG files", text, feeding.compare())
-    text = "\n".join(lines) + "\n"
-    store.write_text(Path(__file__).with_name("results.md"), text)
-    print(text)
+    store.write_text(Path(__file__).with_name("results.md"), "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
