@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from benchmarks import agreement, batch, feeding, onepass, sampling
@@ -13,40 +14,60 @@ from xai.backend import import_quietly
 from xai.provenance import machine, versions
 
 
-def section(title: str, text: str, rows: Mapping[str, float]) -> list[str]:
-    """Return a titled table as Markdown lines."""
+def section(title: str, text: str, rows: Mapping[str, float]) -> str:
+    """Return a titled table as Markdown."""
     table = ["| what | value |", "|---|---|", *(f"| {name} | {value:.3g} |" for name, value in rows.items())]
-    lines = ["", f"## {title}", "", text, "", *table]
-    print("\n".join(lines), flush=True)
-    return lines
+    return "\n".join([f"## {title}", "", text, "", *table, ""])
+
+
+def one_pass(case: str) -> str:
+    """Return the section of one network's single pass."""
+    _, _, size, rounds = onepass.CASES[case]
+    text = (
+        f"Seven methods at once ({', '.join(onepass.SEVEN)}) against Grad-CAM alone of the others, one call a layer, warmed up. "
+        f"Batch of {size}, medians of {rounds} rounds, each round runs all in turn."
+    )
+    return section(case, text, onepass.compare(case))
+
+
+def overlays() -> str:
+    """Return the section of overlays and memory."""
+    text = f"{batch.IMAGES} JPEG files of {batch.SIZE} x {batch.SIZE}, `alexnet18`, five layers, HiResCAM; the map pass alone reads none."
+    return section("Overlays, decode to written JPEG", text, batch.compare() | batch.memory())
+
+
+def many_passes() -> str:
+    """Return the section of methods that need many passes."""
+    return section("Methods of many passes", "`alexnet18` at 1024 x 1024, one image, both in turn.", sampling.compare() | sampling.memory())
+
+
+def agreeing() -> str:
+    """Return the section of numbers against xplique's."""
+    text = f"Largest difference relative to the largest value; `lenet` at {agreement.SIZE} x {agreement.SIZE}, two images of noise."
+    return section("Agreement with xplique", text, agreement.compare())
+
+
+def reading() -> str:
+    """Return the section of input while training."""
+    text = f"`alexnet18`, batches of {feeding.BATCH}, {feeding.IMAGES} files, nothing kept in memory; the first two steps are left out."
+    return section(f"Training at {feeding.SIZE} x {feeding.SIZE} from JPEG files", text, feeding.compare())
 
 
 def main() -> None:
-    """Measure and write the tables."""
+    """Measure and write the tables, one after the other, so that a stop loses one only."""
     import_quietly()
     place, found = machine(), versions()
-    lines = [
-        "# Measured",
-        "",
+    rivals = "; xplique 2.0.2 in an environment of its own (tensorflow 2.20.0, the same keras)" if PYTHON.exists() else ""
+    parts = [
+        "# Measured\n\n"
         f"`make bench` on {place['processor']}, {place['cores']} cores, {place['memory_gib']} GiB; "
-        + ", ".join(f"{name} {found[name]}" for name in ("tensorflow", "keras"))
-        + ("; xplique 2.0.2 in an environment of its own (tensorflow 2.20.0, the same keras)" if PYTHON.exists() else ""),
+        f"tensorflow {found['tensorflow']}, keras {found['keras']}{rivals}\n"
     ]
-    for case, (_, _, size, rounds) in onepass.CASES.items():
-        text = (
-            f"Seven methods at once ({', '.join(onepass.SEVEN)}) against Grad-CAM alone of the others, one call a layer, warmed up. "
-            f"Batch of {size}, medians of {rounds} rounds, each round runs all in turn."
-        )
-        lines += section(case, text, onepass.compare(case))
-    text = f"{batch.IMAGES} JPEG files of {batch.SIZE} x {batch.SIZE}, `alexnet18`, five layers, HiResCAM; the map pass alone reads none."
-    lines += section("Overlays, decode to written JPEG", text, batch.compare() | batch.memory())
-    text = "`alexnet18` at 1024 x 1024, one image, both in turn."
-    lines += section("Methods of many passes", text, sampling.compare() | sampling.memory())
-    text = f"Largest difference relative to the largest value; `lenet` at {agreement.SIZE} x {agreement.SIZE}, two images of noise."
-    lines += section("Agreement with xplique", text, agreement.compare())
-    text = f"`alexnet18`, batches of {feeding.BATCH}, {feeding.IMAGES} files, nothing kept in memory; the first two steps are left out."
-    lines += section(f"Training at {feeding.SIZE} x {feeding.SIZE} from JPEG files", text, feeding.compare())
-    store.write_text(Path(__file__).with_name("results.md"), "\n".join(lines) + "\n")
+    first, *others = onepass.CASES
+    for work in (partial(one_pass, first), overlays, many_passes, agreeing, reading, *(partial(one_pass, case) for case in others)):
+        parts.append(work())
+        print(parts[-1], flush=True)
+        store.write_text(Path(__file__).with_name("results.md"), "\n".join(parts))
 
 
 if __name__ == "__main__":
