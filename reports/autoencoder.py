@@ -25,7 +25,9 @@ def render(directory: str | Path) -> Path:
         RunError: a needed file is missing or damaged.
     """
     folder = Path(directory)
-    card = read_json(folder, "autoencoder.json", ("reconstruction", "training", "images", "input"))
+    card = read_json(
+        folder, "autoencoder.json", ("reconstruction", "training", "images", "input"), "run the same 'whyfake train autoencoder' command again"
+    )
     error = card["reconstruction"]
     share = error["mse"] / error["mean_colour_mse"] if error["mean_colour_mse"] else None
     low, high = error["mse_interval"]

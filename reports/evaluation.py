@@ -13,6 +13,7 @@ from xai import store
 from xai.calibration import BINS, at_limit
 from xai.errors import RunError
 
+AGAIN = "run the same 'whyfake evaluate' or 'whyfake train' command again"
 PICTURES = {
     "confusion.png": ("Answers by class", "Per row, shares of that class, with 95 % intervals."),
     "roc.png": ("Finding fakes against accusing reals", "Every point is a threshold. 0.5 would be chance, 1 is perfect."),
@@ -43,8 +44,8 @@ def render(directory: str | Path) -> Path:
         RunError: a needed file is missing or damaged; the old page, if any, stays.
     """
     folder = Path(directory)
-    metrics = read_json(folder, "metrics.json", EVALUATION)
-    card = read_json(folder, "detector.json", ()) if (folder / "detector.json").is_file() else {}
+    metrics = read_json(folder, "metrics.json", EVALUATION, AGAIN)
+    card = read_json(folder, "detector.json", (), AGAIN) if (folder / "detector.json").is_file() else {}
     skipped = read_rows(folder, "skipped.csv", ("path", "reason"), needed=False)
     about = metrics.get("about") or {}
     name = str(about.get("model") or card.get("name") or "The detector")

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from reports import charts, html, making, words
+from reports.run import read_json
 from reports.sheet import KINDS, Part, Section, Table, page
 from xai import store
 from xai.errors import RunError
@@ -56,7 +57,7 @@ def render(directory: str | Path) -> Path:
         RunError: a needed file is missing or damaged; the old page, if any, stays.
     """
     folder = Path(directory)
-    found = read(folder)
+    found = read_json(folder, "features.json", NEEDED, AGAIN)
     try:
         images = whole_images(folder, found["layers"])
         text = page(
@@ -76,24 +77,6 @@ def render(directory: str | Path) -> Path:
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise RunError(f"features.json in {folder} has an entry that lacks {error}; {AGAIN}") from error
     return store.write_bytes(folder / "index.html", text.encode("utf-8", "replace"))
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Read `features.json`.
-
-    Raises:
-        RunError: missing, damaged, or without what the page needs.
-    """
-    path = folder / "features.json"
-    if not path.is_file():
-        raise RunError(f"'{path}' is missing; {AGAIN}")
-    try:
-        found = store.read_json(path)
-    except RunError:
-        raise RunError(f"'{path}' is damaged; {AGAIN}") from None
-    if not isinstance(found, dict) or (missing := [key for key in NEEDED if key not in found]):
-        raise RunError(f"'{path}' lacks '{missing[0] if isinstance(found, dict) else 'everything'}'; {AGAIN}")
-    return found
 
 
 def channels(found: Record) -> list[Record]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from reports import words
+from reports.run import read_json
 from reports.sheet import Picture, Section, Table, page
 from xai import store
-from xai.errors import RunError, listed
+from xai.errors import listed
 
 AGAIN = "run 'whyfake inspect DATA --out DIR' again"
 GROUPS, FILES = 100, 200  # rows at most of the tables of copies and of skipped files; the folder's other files have them all
@@ -23,6 +24,8 @@ KINDS = (
     ("metadata", "Beside the pixels"),
 )
 PICTURES = (("bytes.png", "File sizes, each class as shares of its own"), ("quality.png", "JPEG quality, where it can be told"))
+
+NEEDED = "data layout images classes splits bytes bits_per_pixel quality duplicates leak findings skipped imbalance".split()
 
 
 def render(directory: str | Path) -> Path:
@@ -38,7 +41,7 @@ def render(directory: str | Path) -> Path:
         RunError: `inspection.json` is missing or damaged.
     """
     folder = Path(directory)
-    found = read(folder)
+    found = read_json(folder, "inspection.json", (*NEEDED, *(key for key, _ in KINDS)), AGAIN)
     images, leak, classes = found["images"], found["leak"], found["classes"]
     worst = [f for f in found["findings"] if f["severity"] != "note"]
     name = str(found["data"] or "the data set")
@@ -63,39 +66,6 @@ def render(directory: str | Path) -> Path:
         eyebrow="Inspection of a data set",
     )
     return store.write_bytes(folder / "index.html", content.encode("utf-8", "replace"))
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Read `inspection.json`.
-
-    Raises:
-        RunError: missing, damaged, or without what the page needs.
-    """
-    path = folder / "inspection.json"
-    if not path.is_file():
-        raise RunError(f"'{path}' is missing; {AGAIN}")
-    try:
-        found = store.read_json(path)
-    except RunError:
-        raise RunError(f"'{path}' is damaged; {AGAIN}") from None
-    needed = (
-        "data",
-        "layout",
-        "images",
-        "classes",
-        "splits",
-        "bytes",
-        "bits_per_pixel",
-        "quality",
-        "duplicates",
-        "leak",
-        "findings",
-        "skipped",
-        "imbalance",
-    )
-    if not isinstance(found, dict) or (missing := [key for key in (*needed, *(key for key, _ in KINDS)) if key not in found]):
-        raise RunError(f"'{path}' lacks '{missing[0] if isinstance(found, dict) else 'everything'}'; {AGAIN}")
-    return found
 
 
 def advice(found: dict[str, Any]) -> Section:

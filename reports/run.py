@@ -104,18 +104,18 @@ def ordered(order: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(n for n in order if n in names), *names]))
 
 
-def read_json(directory: Path, name: str, keys: Iterable[str]) -> dict[str, Any]:
-    """Read a JSON object and check that it has the keys."""
+def read_json(directory: Path, name: str, keys: Iterable[str], again: str = AGAIN) -> dict[str, Any]:
+    """Read a JSON object and check that it has the keys; `again` says how to make it anew."""
     try:
         content = json.loads((directory / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{name} is missing in {directory}; {AGAIN}") from None
+        raise RunError(f"{name} is missing in {directory}; {again}") from None
     except (OSError, ValueError) as error:
-        raise RunError(f"{name} in {directory} cannot be read ({error}); {AGAIN}") from error
+        raise RunError(f"{name} in {directory} cannot be read ({error}); {again}") from error
     if not isinstance(content, dict):
-        raise RunError(f"{name} in {directory} holds no JSON object; {AGAIN}")
+        raise RunError(f"{name} in {directory} holds no JSON object; {again}")
     if missing := [key for key in keys if key not in content]:
-        raise RunError(f"{name} in {directory} lacks '{missing[0]}'; {AGAIN}")
+        raise RunError(f"{name} in {directory} lacks '{missing[0]}'; {again}")
     return content
 
 

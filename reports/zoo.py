@@ -29,7 +29,7 @@ def render(directory: str | Path) -> Path:
         RunError: a needed file is missing or damaged.
     """
     folder = Path(directory)
-    found = read_json(folder, "zoo.json", ("rows", "protocol", "data"))
+    found = read_json(folder, "zoo.json", ("rows", "protocol", "data"), "run the same 'whyfake zoo' command again, it keeps what is done")
     rows = sorted(found["rows"], key=lambda row: (-row["images"], -row["accuracy"]))
     whole = [row for row in rows if row["train_images"] is not None]
     best = whole[0]

@@ -18,10 +18,9 @@ from xai import overlay, store
 from xai.aggregate import GROUPS, Moments, members
 from xai.detector import Detector
 from xai.errors import DataError, RunError, nothing_left
-from xai.explanation import selected
 from xai.images import read
 from xai.maps.mapped import placements
-from xai.maps.methods import parse, resolve
+from xai.maps.methods import parse, resolve, selected
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance

@@ -16,7 +16,7 @@ from xai.errors import LayerError, listed
 from xai.images import find, read
 from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve
+from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve, selected
 from xai.maps.placement import Placement
 from xai.overlays import output_names, overlay_name, write_maps, write_scores
 from xai.stream import batches
@@ -168,8 +168,3 @@ def explain(
     where = mapped.placements(detector, chosen, methods)
     found = mapped.joined(parts, {pair: where[pair[0]].cells for pair in pairs(chosen, methods)})
     return Explanation(read_paths, found.logits, found.maps, where, skipped, boxes, found.extras)
-
-
-def selected(detector: Detector, layers: str, methods: Sequence[str]) -> list[str]:
-    """Return the layers to map; none where every method maps the image itself."""
-    return detector.select(layers) if any(parse(text).method.place == "layer" for text in methods) else []

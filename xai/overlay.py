@@ -36,10 +36,13 @@ def to_levels(values: np.ndarray, limit: float, signed: bool) -> np.ndarray:
         >>> to_levels(np.array([-2.0, 0.0, 2.0]), 2.0, signed=True).tolist()
         [0, 128, 255]
     """
-    scaled = values / limit if limit > 0 else np.zeros_like(values)
-    if signed:
-        scaled = (scaled + 1) / 2
-    return np.floor(np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
+    values = np.asarray(values, np.float32)
+    if limit <= 0:
+        return np.full(values.shape, 128 if signed else 0, np.uint8)
+    if not signed:
+        positive = cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO)[1]
+        return cv2.convertScaleAbs(positive, alpha=255 / limit).reshape(values.shape)
+    return cv2.convertScaleAbs(np.maximum(values, -limit), alpha=127.5 / limit, beta=127.5).reshape(values.shape)
 
 
 def colour(values: np.ndarray, limit: float | None = None, signed: bool = False, name: str = "") -> np.ndarray:
@@ -88,7 +91,7 @@ def overlay(
     limit = float(np.abs(placed).max() if signed else placed.max(initial=0))
     if limit <= 0:
         return image.copy()
-    levels = eight_bit(placed, limit, signed)
+    levels = to_levels(placed, limit, signed)
     paint, fade = blending(name or (DIVERGING if signed else SEQUENTIAL), signed, opacity)
     stays = cv2.merge([cv2.LUT(levels, fade)] * 3)
     return cv2.add(cv2.multiply(image, stays, scale=1 / 255), cv2.applyColorMap(levels, paint))
@@ -120,20 +123,12 @@ def span(placement: Placement, axis: int, size: int) -> tuple[int, int]:
     return round(start * scale), round((start + placement.cells[axis] * stride) * scale)
 
 
-def eight_bit(values: np.ndarray, limit: float, signed: bool) -> np.ndarray:
-    """Return colour levels, uint8: 255 at the limit; 0 at zero and below, or 128 at zero of a signed map."""
-    if signed:
-        return cv2.convertScaleAbs(values, alpha=127 / limit, beta=128)
-    return cv2.convertScaleAbs(cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO)[1], alpha=255 / limit)
-
-
 @lru_cache(maxsize=16)
 def blending(name: str, signed: bool, opacity: float) -> tuple[np.ndarray, np.ndarray]:
     """Return, by colour level, what is added to a pixel, uint8 `(256, 1, 3)`, and how much of it stays, of 255, uint8 `(256,)`."""
     levels = np.arange(256)
     strength = (np.abs(levels - 128) / 127 if signed else levels / 255).clip(0, 1)[:, None] * opacity  # (256, 1)
-    colours = table(name) if not signed else table(name)[np.rint((levels - 128) / 254 * 255 + 127.5).clip(0, 255).astype(int)]
-    paint, fade = np.rint(colours * strength), np.rint(255 * (1 - strength[:, 0]))
+    paint, fade = np.rint(table(name) * strength), np.rint(255 * (1 - strength[:, 0]))
     return paint.astype(np.uint8)[:, None], fade.astype(np.uint8)
 
 

@@ -20,7 +20,7 @@ from xai.errors import DataError, ImageError, nothing_left
 from xai.images import find
 from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve
+from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve, selected
 from xai.maps.placement import Placement
 from xai.shard import TEXT, append_maps, create
 from xai.stream import batches
@@ -70,8 +70,6 @@ def write_overlays(
         quiet: no progress bar.
         say: told how many images there are.
     """
-    from xai.explanation import selected
-
     methods = resolve(methods, detector)
     chosen = selected(detector, layers, methods)
     folder = store.make_folder(out)

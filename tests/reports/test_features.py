@@ -135,6 +135,6 @@ def test_missing_and_damaged_files_are_named(folder):
     with pytest.raises(RunError, match="lacks 'layers'"):
         reports.render(folder)
     (folder / "features.json").write_text("{")
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(RunError, match="cannot be read"):
         reports.render(folder)
     assert (folder / "index.html").read_bytes() == page

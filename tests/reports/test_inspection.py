@@ -114,9 +114,9 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_the_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"inspection.json' is missing; run 'whyfake inspect DATA --out DIR' again"):
+    with pytest.raises(RunError, match=r"inspection.json is missing in .*; run 'whyfake inspect DATA --out DIR' again"):
         render(tmp_path)
-    for content, match in (("{", "is damaged"), ("[]", "lacks 'everything'"), ("{}", "lacks 'data'")):
+    for content, match in (("{", "cannot be read"), ("[]", "holds no JSON object"), ("{}", "lacks 'data'")):
         (tmp_path / "inspection.json").write_text(content)
         with pytest.raises(RunError, match=match):
             render(tmp_path)

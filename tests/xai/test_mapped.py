@@ -207,8 +207,8 @@ def test_a_pass_takes_no_more_than_its_share_of_memory(detector, monkeypatch):
     assert memory.batch_size(detector) == 1
 
 
-def test_head_of_the_tiny_network_is_not_needed_by_black_box_methods(tiny_image):
-    """Occlusion of the tiny network by hand: hiding the red that cell (1, 2) sees takes 3 x 4 from the logit."""
+def test_occlusion_of_the_tiny_network_by_hand(tiny_image):
+    """Hiding the red that cell (1, 2) sees takes 3 x 4 from the logit."""
     found = compute(wrap(tiny_model()), tiny_image, [], ["occlusion:patch=2:stride=2:fill=black"])
     exact = np.zeros((8, 8))
     exact[2:4, 4:6], exact[6:8, 0:2] = 12, -16
@@ -230,3 +230,20 @@ def test_a_black_box_is_audited_and_goes_on(portraits, tmp_path):
     assert any("went on from an earlier run" in line for line in lines)
     assert {(row["layer"], row["method"]) for row in done.summary["maps"]} == {("input", "occlusion"), ("input", FAST["rise"])}
     assert "Occlusion" in render(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_donor_is_read_once_until_its_file_changes(detector, images, folder, monkeypatch):
+    import os
+
+    from xai.maps import mapped as module
+
+    paths: list[str] = []
+    original = module.read
+    monkeypatch.setattr(module, "read", lambda path: paths.append(path) or original(path))
+    method = f"integrated_gradients:steps=3:baseline={folder / 'a.png'}"
+    for _ in range(2):
+        compute(detector, images, [], [method])
+    assert len(paths) == 1
+    os.utime(folder / "a.png", ns=(1, 1))
+    compute(detector, images, [], [method])
+    assert len(paths) == 2

@@ -17,6 +17,7 @@ from xai.detector import Detector
 from xai.errors import WhyfakeError
 from xai.maps.answer import Answer
 from xai.maps.fills import fills_of
+from xai.maps.onepass import trace
 
 
 def saliency(detector: Detector, images: np.ndarray, *, batch_size: int) -> Answer:
@@ -180,7 +181,7 @@ def slope(detector: Detector) -> Callable[[Any], Any]:
     def work(images: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            logits = logits_of(detector, images)
+            logits = trace(detector, images, ())[1]
         return tape.gradient(logits, images)
 
     return tf.function(work, input_signature=[tf.TensorSpec((None, *detector.size, 3), tf.float32)], autograph=False)
@@ -193,17 +194,9 @@ def way(detector: Detector) -> Callable[..., Any]:
         images = start + shares[:, None, None, None] * (image - start)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            logits = logits_of(detector, images)
+            logits = trace(detector, images, ())[1]
             aim = tf.reduce_sum(logits * weights)
         return tf.reduce_sum(tape.gradient(aim, images), 0), logits
 
     image, several = tf.TensorSpec((*detector.size, 3), tf.float32), tf.TensorSpec((None,), tf.float32)
     return tf.function(work, input_signature=[image, image, several, several], autograph=False)
-
-
-def logits_of(detector: Detector, images: Any) -> Any:
-    """Return the logits of fake `(N,)` as a tensor."""
-    values = {detector.graph.inputs[0]: images}
-    for _ in detector.graph.run(values, until=detector.head.step.outputs[0]):
-        pass
-    return detector.head.logit(detector.graph, values, detector.sign)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from xai.maps.fills import FILLS
 from xai.maps.memory import batch_size as fitting
 from xai.maps.methods import INPUT, LAYERLESS, Spec, pairs, parse
 from xai.maps.placement import Placement, pixels
+from xai.preprocess import Preprocessing
 
 Pair = tuple[str, str]
 
@@ -155,7 +158,12 @@ def stand_in(detector: Detector, kind: Any) -> Any:
     if not isinstance(kind, str) or kind in FILLS:
         return kind
     try:
-        image = read(kind)
-    except ImageError as error:
+        return donor(detector.preprocessing, kind, Path(kind).stat().st_mtime_ns)
+    except (ImageError, OSError) as error:
         raise WhyfakeError(f"'{kind}' is neither {', '.join(FILLS)} nor an image ({error})") from None
-    return detector.preprocessing.prepare(detector.preprocessing.view(image)[0])
+
+
+@lru_cache(maxsize=8)
+def donor(preprocessing: Preprocessing, path: str, changed: int) -> np.ndarray:
+    """Return an image's pixels as the network wants them; read and cropped once, not for every batch and layer."""
+    return preprocessing.prepare(preprocessing.view(read(path))[0])

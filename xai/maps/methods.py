@@ -27,10 +27,10 @@ class Method:
         place: "layer": one map per layer, at its resolution. "input": one per image, at the
             resolution of the network's input.
         signed: evidence for real is negative; the map for real is minus the map for fake.
-        one_pass: computed with all others of its kind from one forward and one backward pass.
-        home: "module.function" below `xai.maps`, where it is not of the one pass.
-        options: what it may be told, with the defaults.
         text: one line for people.
+        home: "module.function" below `xai.maps`; empty where it is computed with the others of its
+            kind from one forward and one backward pass.
+        options: what it may be told, with the defaults.
     """
 
     needs: str
@@ -214,3 +214,8 @@ def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = (), s
             draws = "seed" in parse(text).options and ":seed=" not in text
             found.append(f"{text}:seed={seed}" if draws and seed else text)
     return tuple(dict.fromkeys(found))
+
+
+def selected(detector: Any, layers: str, methods: Sequence[str]) -> list[str]:
+    """Return the layers to map; none where every method maps the image itself."""
+    return detector.select(layers) if any(parse(text).method.place == "layer" for text in methods) else []
