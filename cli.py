@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, finish, say, shared, split_names, training
+from xai.terminal import Commands, facing, finish, say, shared, split_names, training
 from xai.version import VERSION
 
 FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
@@ -276,22 +276,42 @@ def explain(
 
 
 @main.command()
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", required=True, help="Folder for the pictures, regions.csv and skipped.csv.")
+@click.option("--regions", default="mesh", show_default=True, type=click.Choice(["mesh", "template"]), help="The face mesh, or a mean face.")
+@click.option("--masks", help="Folder of label images to draw instead, with a legend.json or CelebAMask-HQ's classes.")
+@shared("limit", "strict", "quiet", "json")
+def regions(images: Sequence[str], out: str, regions: str, masks: str | None, limit: int | None, strict: bool, quiet: bool, as_json: bool) -> None:
+    """Draw the parts of the face over IMAGES (files or folders), to see whether they lie where they should."""
+    from xai.regions import show
+
+    talk = (lambda line: None) if quiet else say
+    result = show.show_regions(images, out, regions=regions, masks=masks, limit=limit, quiet=quiet, say=talk)
+    if as_json:
+        click.echo(json.dumps({"images": result.images, "source": result.source, "parts": result.parts, "skipped": len(result.skipped), "out": out}))
+    else:
+        click.echo(f"{show.text(result)}\n{result.images} picture{'s' if result.images != 1 else ''}: {out}")
+    finish(result.skipped, Path(out) / "skipped.csv", strict)
+
+
+@main.command()
 @click.argument("model")
 @click.argument("data")
 @click.option("--out", required=True, help="The run directory; the same command goes on where it was stopped.")
-@click.option("--masks", help="Folder of label images with a legend.json: adds the region table.")
+@facing()
 @shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
 def audit(
-    model: str, data: str, out: str, split: str, masks: str | None, stretch: bool, layers: str, methods: str, batch_size: int | None,
-    limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
+    model: str, data: str, out: str, split: str, regions: str, masks: str | None, claims: Sequence[str], effects: int, donors: int, grey: bool,
+    stretch: bool, layers: str, methods: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
+    **foreign: Any,
 ) -> None:  # fmt: skip
-    """Map MODEL over a data set DATA and write the report."""
+    """Map MODEL over a data set DATA, swap face parts to see what it uses, and write the report."""
     from train.audit import audit_folder
     from xai.provenance import Request
 
     request = Request(
-        layers=layers, methods=tuple(split_names(methods)), seed=seed, limit=limit, split=split, masks=masks, stretch=stretch,
-        command=("whyfake", *sys.argv[1:]),
+        layers=layers, methods=tuple(split_names(methods)), seed=seed, limit=limit, split=split, regions=regions, masks=masks, claims=tuple(claims),
+        effects=effects, donors=donors, grey=grey, stretch=stretch, command=("whyfake", *sys.argv[1:]),
     )  # fmt: skip
     positive = foreign["positive"]
     detector = open_detector(model, foreign)
@@ -300,9 +320,9 @@ def audit(
     )
     page = render_page(result.folder)
     if as_json:
-        click.echo(json.dumps({"report": str(page), "images": result.summary["images"], "metrics": result.summary["metrics"]}))
+        click.echo(json.dumps({"report": str(page)} | {key: result.summary[key] for key in ("images", "metrics", "claims", "verdicts")}))
     else:
-        for line in [result.summary["finding"], *result.summary["notes"]]:
+        for line in [result.summary["finding"], *result.summary["verdicts"], *result.summary["notes"]]:
             if line:
                 click.echo(line)
         click.echo(f"report: {page}")

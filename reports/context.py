@@ -87,7 +87,7 @@ def verdict(run: Run, spot: Focus) -> list[str]:
     finding = str(run.summary.get("finding") or "").strip()
     numbers = [accuracy_sentence(run), map_sentence(run, spot)]
     # The run's finding speaks of the face parts already.
-    sentences = [finding, *numbers] if finding else [*numbers, region_sentence(run, spot)]
+    sentences = [*(run.summary.get("verdicts") or ()), *([finding, *numbers] if finding else [*numbers, region_sentence(run, spot)])]
     return [sentence for sentence in sentences if sentence]
 
 

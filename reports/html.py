@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import (
+    aligned,
     attention,
     channels,
     charts,
@@ -19,6 +20,7 @@ from reports import (
     filmstrip,
     gallery,
     making,
+    parts,
     performance,
     words,
 )
@@ -81,6 +83,12 @@ def gather(run: Run) -> dict[str, Any]:
         "areas": [layer["area"] for layer in data["layers"]],
         "cells": filmstrip.cells(run, means, signs),
         "attention": attention.tables(run),
+        "parts_record": run.summary.get("parts"),
+        "verdicts": run.summary.get("verdicts") or (),
+        "pairs": parts.pairs(run),
+        "effects": parts.effects(run),
+        "differences": parts.differences(run),
+        "aligned": aligned.differences(run),
         "measures": performance.table(run),
         "confusion": performance.confusion(run),
         "scores": performance.scores(run),

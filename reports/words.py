@@ -7,34 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from xai.maps.methods import METHODS as METHOD_NOTES
+from xai.maps.methods import TITLES as METHODS
 
 NONE = "–"
 SPACE = "\u202f"  # narrow no-break space, between a number and its unit
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-METHODS = {
-    "activation": "Activation",
-    "gradcam": "Grad-CAM",
-    "gradcampp": "Grad-CAM++",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "scorecam": "Score-CAM",
-    "activation_max": "Strongest channel",
-    "activation_top": "Top channels",
-    "xgradcam": "XGrad-CAM",
-    "gradient_x_activation": "Gradient × activation",
-    "saliency": "Saliency",
-    "gradient_x_input": "Gradient × input",
-    "smoothgrad": "SmoothGrad",
-    "vargrad": "VarGrad",
-    "integrated_gradients": "Integrated gradients",
-    "lrp": "LRP",
-    "occlusion": "Occlusion",
-    "rise": "RISE",
-    "lime": "LIME",
-    "kernel_shap": "KernelSHAP",
-    "sobol": "Sobol indices",
-}
 GROUPS = {
     "all": ("All images", ""),
     "fake": ("Fake", "generated faces"),
@@ -93,6 +71,28 @@ def fixed(value: Any, decimals: int = 2) -> str:
     """
     exact = real(value)
     return NONE if exact is None else f"{exact:.{decimals}f}".replace("-", "−")
+
+
+def chance(value: Any) -> str:
+    """Return a p value.
+
+    Example:
+        >>> chance(0.0321), chance(0.00002), chance(None)
+        ('0.032', '< 0.001', '–')
+    """
+    exact = real(value)
+    return NONE if exact is None else "< 0.001" if exact < 0.001 else f"{exact:.3f}"
+
+
+def points(value: Any) -> str:
+    """Return a difference of shares in percentage points.
+
+    Example:
+        >>> points(0.0123), points(-0.2), points(None)
+        ('+1.2', '−20.0', '–')
+    """
+    exact = real(value)
+    return NONE if exact is None else f"{100 * exact:+.1f}".replace("-", "−")
 
 
 def percent(value: Any, decimals: int = 1) -> str:

@@ -94,7 +94,7 @@ def run(tmp_path_factory, trained, portraits):
     from xai.provenance import Request
 
     out = tmp_path_factory.mktemp("audits") / "run"
-    request = Request(masks=str(portraits / "masks" / "labels"), command=("whyfake", "audit"))
+    request = Request(masks=str(portraits / "masks" / "labels"), effects=16, donors=1, command=("whyfake", "audit"))
     return audit_folder(load(trained.model), portraits, out, request)
 
 

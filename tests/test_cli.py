@@ -214,6 +214,7 @@ def test_demo_on_few_portraits(whyfake, tmp_path):
     lines = result.stdout.strip().splitlines()
     assert lines[0].startswith("Accuracy on 12 held-out portraits: ")
     assert "planted on the eyes (1." in lines[2] and "convolutions" in lines[2]
-    assert lines[3] == f"report: {tmp_path / 'audit' / 'index.html'}" and (tmp_path / "audit" / "index.html").stat().st_size > 50_000
+    assert lines[3].startswith("Claim “eyes”. Looked at: ")
+    assert lines[4] == f"report: {tmp_path / 'audit' / 'index.html'}" and (tmp_path / "audit" / "index.html").stat().st_size > 50_000
     again = whyfake("demo", "--out", tmp_path, "--size", 512, "--count", 60, "--quiet")
     assert again.exit_code == 1 and "holds other portraits (60 of 256, seed 0); give another --out" in again.output

@@ -1,6 +1,7 @@
 """What the README tells people to type works."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def workplace(tmp_path, portraits, monkeypatch):
 
 def test_own_faces_and_python(workplace, whyfake):
     block = re.search(r"## On your own faces.*?```shell\n(.*?)```", README, re.S)[1]
-    commands = [line.split()[1:] for line in block.splitlines() if line.startswith("whyfake ")]
+    commands = [shlex.split(line)[1:] for line in block.splitlines() if line.startswith("whyfake ")]
     assert [words[0] for words in commands] == ["inspect", "train", "evaluate", "audit", "explain"]
     for words in commands:
         quick = ["--epochs", "1"] if words[0] == "train" else []

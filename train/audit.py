@@ -70,4 +70,6 @@ def audit_folder(
     items = items_of(manifest, seen)
     counts = ", ".join(f"{count} {label or 'unlabelled'}" for label, count in manifest.counts().items())
     say(f"{len(items)} images: {counts}")
-    return audit(detector, items, out, request, data_name=manifest.root.resolve().name, batch_size=batch_size, quiet=quiet, say=say)
+    return audit(
+        detector, items, out, request, data_name=manifest.root.resolve().name, root=manifest.root, batch_size=batch_size, quiet=quiet, say=say
+    )

@@ -55,7 +55,7 @@ def run(
         render: makes the page of a run directory (reports stand above this room).
 
     Returns:
-        `report` (its path), `sentences` (three, plain) and the numbers behind them.
+        `report` (its path), `sentences` (plain) and the numbers behind them.
     """
     from train.audit import audit_folder
     from train.fit import fit
@@ -79,17 +79,15 @@ def run(
     options = Options(size=size, epochs=epochs, patience=2, learning_rate=3e-4, average=0, seed=seed, test=0.2)
     trained = fit("alexnet18", portraits, out / "detector", options, say=say, quiet=quiet)
     say("auditing the held-out portraits")
-    request = Request(
-        split="test", seed=seed, masks=str(portraits / "masks" / "labels"), command=("whyfake", "demo", "--size", str(size), "--seed", str(seed))
-    )
-    audited = audit_folder(load(trained.model), portraits, out / "audit", request, quiet=quiet)
+    request = Request(split="test", seed=seed, effects=24, donors=1, command=("whyfake", "demo", "--size", str(size), "--seed", str(seed)))
+    audited = audit_folder(load(trained.model), portraits, out / "audit", request, quiet=quiet, say=say)
     result = verdict(audited.folder, audited.summary, portraits, artefact)
     page = render(audited.folder)
     return {"report": str(page), **result}
 
 
 def verdict(folder: Path, summary: dict[str, Any], portraits: Path, artefact: Artefact) -> dict[str, Any]:
-    """Compare where the maps look with where the artefact was planted, and say so in three sentences.
+    """Compare where the maps look with where the artefact was planted, and say so: three sentences, then what became of the claim "eyes".
 
     Args:
         folder: the run directory.
@@ -117,6 +115,7 @@ def verdict(folder: Path, summary: dict[str, Any], portraits: Path, artefact: Ar
             f"Accuracy on {metrics['count']} held-out portraits: {metrics['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}).",
             summary["finding"] or "No region stands out: every map of a fake was empty.",
             f"{truth}; {answer}",
+            *summary["verdicts"][:1],
         ],
     }
 

@@ -30,7 +30,7 @@ def logits_of(
     logits: list[np.ndarray] = []
     read: list[Row] = []
     skipped: dict[str, str] = {}
-    for batch in batches(detector, paths, batch_size, keep=lambda image: None, label="measuring", quiet=quiet):
+    for batch in batches(detector, paths, batch_size, keep=lambda *view: None, label="measuring", quiet=quiet):
         skipped |= {manifest.rows[index].path: reason for index, reason in batch.skipped.items()}
         if len(batch.indices):
             logits.append(detector.logits(batch.inputs))

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import h5py
 import numpy as np
 
 from xai import overlay, store
-from xai.aggregate import GROUPS, Moments, members
+from xai.aggregate import GROUPS, Moments
+from xai.claims import parse_claims
 from xai.detector import Detector
 from xai.errors import DataError, RunError, nothing_left
 from xai.images import read
@@ -24,15 +26,16 @@ from xai.maps.methods import parse, resolve, selected
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance
-from xai.regions.attention import tabulate
-from xai.regions.labels import Labels, open_labels
+from xai.regions.collect import Measured, joined
+from xai.regions.differences import write_differences
+from xai.regions.source import open_source
 from xai.shard import TEXT, Item, Work, create, identity, placed, read_moments, run_shard, whole
+from xai.study import study
 from xai.summary import summarise, telling
 
 SHARD = 256  # images; fewer where maps are large
 BESIDE = ("activation", "gradcam")  # shown with the method to trust: what others publish
 THUMBS = 1000  # up to so many images all get a thumbnail
-REGION_FIELDS = ("group", "layer", "method", "region", "count", "area_share", "mass_share", "density", "pointing", "first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def audit(
     request: Request,
     *,
     data_name: str = "",
+    root: str | Path | None = None,
     batch_size: int | None = None,
     quiet: bool = True,
     say: Callable[[str], None] = lambda line: None,
@@ -79,6 +83,7 @@ def audit(
         out: the run directory.
         request: what to do.
         data_name: shown in the report.
+        root: the data folder, which may bring label images of its own.
         batch_size: images a pass.
         quiet: no progress bar.
         say: told what happens.
@@ -91,25 +96,24 @@ def audit(
     detector = detector.stretch() if request.stretch else detector
     methods = resolve(request.methods, detector, BESIDE, request.seed)
     layers = tuple(selected(detector, request.layers, methods))
-    labels = open_labels(request.masks) if request.masks else None
     if not items:
         raise DataError("no images to audit")
+    source = open_source(request.regions, request.masks, root)
+    claims = parse_claims(request.claims, source)
     clock = {"start": time.perf_counter()}
-    work = Work(layers, methods, len(items) <= THUMBS, labels, request.stretch)
+    work = Work(layers, methods, len(items) <= THUMBS, source, request.stretch)
     shards = run_shards(detector, items, work, out, batch_size, quiet, say)
     clock["maps"] = time.perf_counter()
     rows, skipped = read_rows(shards)
     store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
     if not rows:
         raise DataError(f"{nothing_left(len(items), skipped)}; '{out / 'skipped.csv'}' says why")
-    maps, measured = merge(shards, rows, work, placements(detector, layers, work.methods), out)
+    maps, measured, differences = merge(shards, rows, work, placements(detector, layers, work.methods), out)
     clock["merge"] = time.perf_counter()
-    regions = region_rows(measured, rows, labels)
-    summary = store.plain(summarise(detector, rows, skipped, maps, regions))
+    found = study(detector, items, rows, measured, source, claims, request, out, batch_size=batch_size, quiet=quiet, say=say)
+    clock["parts"] = time.perf_counter()
+    summary = store.plain(summarise(detector, rows, skipped, maps, found | {"aligned": differences}))
     write_images(out, rows, work)
-    (out / "regions.csv").unlink(missing_ok=True)  # an earlier run may have had masks
-    if labels is not None:
-        store.write_table(out / "regions.csv", REGION_FIELDS, ([row[key] for key in REGION_FIELDS] for row in regions))
     write_channels(detector, {item.index: item for item in items}, rows, layers, out)
     clock["pictures"] = time.perf_counter()
     marks = list(clock.values())
@@ -157,12 +161,11 @@ def read_rows(shards: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, s
 
 def merge(
     shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, where: dict[str, Placement], out: Path
-) -> tuple[list[dict[str, Any]], dict[tuple[str, str], np.ndarray]]:
+) -> tuple[list[dict[str, Any]], Measured | None, list[dict[str, Any]]]:
     """Join the shards into `maps.h5` and `thumbs/`.
 
     Returns:
-        The rows of `summary.json`'s `maps`, and per layer and method the images' region
-        measurements, float64 `(N, 2 R + 1)`; empty without masks.
+        The rows of `summary.json`'s `maps`, what was measured on face parts (None without them), and the rows of its `aligned`.
 
     Raises:
         RunError: too little room on the disk.
@@ -172,7 +175,6 @@ def merge(
         raise RunError(f"the disk of '{out}' has {free / 1e9:.2f} GB left, {need * 1.1 / 1e9:.2f} are needed; free some and run the same command")
     pairs = work.pairs
     totals: dict[tuple[str, str, str], Moments] = {}
-    regions: dict[tuple[str, str], list[np.ndarray]] = {pair: [] for pair in pairs}
     folder = emptied(out / "thumbs")
     with store.atomic(out / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
         for name in ("index", "path", "label", "logit", "score"):
@@ -186,8 +188,6 @@ def merge(
             with h5py.File(path, "r") as source:
                 for layer, method in pairs:
                     end = copy_chunks(source[f"maps/{store.home(layer, method)}"], data[layer, method], place)
-                    if work.labels is not None:
-                        regions[layer, method].append(source[f"regions/{store.home(layer, method)}"][:])
                     for group in GROUPS:
                         part = read_moments(source, group, layer, method)
                         if part is not None:
@@ -203,7 +203,11 @@ def merge(
             for layer, method in pairs
             if (group, layer, method) in totals
         ]
-    return found, {pair: np.concatenate(parts) for pair, parts in regions.items() if parts}
+        if work.source is None:
+            return found, None, []
+        with ExitStack() as stack:
+            measured = joined([stack.enter_context(h5py.File(path, "r")) for path in shards], work.source.names, pairs)
+        return found, measured, write_differences(target, measured)
 
 
 def emptied(folder: Path) -> Path:
@@ -237,22 +241,10 @@ def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: 
     return row | {"peak": peak, "mean_maximum": float(moments.mean.max())}
 
 
-def region_rows(measured: dict[tuple[str, str], np.ndarray], rows: list[dict[str, Any]], labels: Labels | None) -> list[dict[str, Any]]:
-    """Return the region table over all groups; empty without masks."""
-    if labels is None:
-        return []
-    count, table = len(labels.names), []
-    for group, chosen in members([row["label"] for row in rows], [row["outcome"] for row in rows]).items():
-        for (layer, method), values in measured.items():
-            known = values[chosen & ~np.isnan(values[:, :count]).any(1)]  # the others have no label image
-            found = tabulate(labels.names, known[:, :count], known[:, count:-1], known[:, -1])
-            table += [{"group": group, "layer": layer, "method": method, **row} for row in found]
-    return table
-
-
 def write_images(out: Path, rows: list[dict[str, Any]], work: Work) -> None:
     """Write `images.csv`."""
     header = ["index", "path", "label", "split", "logit", "score", "prediction", "outcome", "width", "height", "sha256"]
+    header += ["parts"] if "parts" in rows[0] else []
     header += [f"max:{layer}:{method}" for layer, method in work.pairs]
     header += [name for name in rows[0] if name.count(":") >= 2 and name not in header]  # what methods found beside their maps
     store.write_table(out / "images.csv", header, ([row[name] for name in header] for row in rows))

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_quietly() -> None:
-    """Import TensorFlow and Keras once, their start-up log thrown away.
-
-    Only what C++ code writes straight to file descriptor 2 is dropped; exceptions pass.
-    """
+    """Import TensorFlow and Keras once, their start-up log thrown away."""
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.constant(0)  # the first tensor starts the device search, which has its own banner
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Throw away what C++ code writes straight to file descriptor 2 meanwhile; exceptions pass."""
     sys.stderr.flush()
     kept = os.dup(2)
     hole = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(hole, 2)
-        import keras  # noqa: F401
-        import tensorflow as tf
-
-        tf.constant(0)  # the first tensor starts the device search, which has its own banner
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)

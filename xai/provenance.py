@@ -35,7 +35,12 @@ class Request:
         seed: of the choice of images.
         limit: images at most.
         split: only images that were in this split when the model was trained; "all" takes every one.
-        masks: folder of label images, for the region table.
+        regions: who says the parts of the face, as in `xai.regions.source.open_source`.
+        masks: folder of label images of the parts.
+        claims: to be judged, as in `xai.claims.parse`.
+        effects: images whose parts are swapped, half of each class; 0 for none.
+        donors: faces that each part is taken from.
+        grey: also fill the parts with grey.
         stretch: stretch maps over the image as other tools do.
         command: the words of the command line.
     """
@@ -45,7 +50,12 @@ class Request:
     seed: int = 0
     limit: int | None = None
     split: str = "all"
+    regions: str = "auto"
     masks: str | None = None
+    claims: tuple[str, ...] = ()
+    effects: int = 0
+    donors: int = 2
+    grey: bool = False
     stretch: bool = False
     command: tuple[str, ...] = ()
 
@@ -74,7 +84,12 @@ def provenance(
             "seed": request.seed,
             "limit": request.limit,
             "split": request.split,
+            "regions": request.regions,
             "masks": shown(request.masks) if request.masks else None,
+            "claims": list(request.claims),
+            "effects": request.effects,
+            "donors": request.donors,
+            "grey": request.grey,
             "stretch": request.stretch,
         },
         "model": {

@@ -15,13 +15,15 @@ import numpy as np
 
 from xai import overlay, store
 from xai.aggregate import Moments, members, outcome
+from xai.crop import Box
 from xai.detector import Detector, score
 from xai.errors import readable
 from xai.maps.methods import pairs, parse
 from xai.maps.placement import Placement
 from xai.modelfile import sha256
-from xai.regions.attention import attend
-from xai.regions.labels import Labels
+from xai.regions.attention import Ground
+from xai.regions.collect import Collector
+from xai.regions.source import Source
 from xai.stream import batches
 
 THUMB = 512  # longest side of a thumbnail, pixels
@@ -56,7 +58,7 @@ class Work:
     layers: tuple[str, ...]
     methods: tuple[str, ...]
     thumbs: bool
-    labels: Labels | None = None
+    source: Source | None = None
     stretch: bool = False
 
     @property
@@ -78,10 +80,10 @@ def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
         "threshold": detector.threshold,
         "work": [work.layers, work.methods, work.thumbs, work.stretch],
         "donors": [sha256(value) for value in work.texts() if Path(value).is_file()],
-        "labels": None if work.labels is None else [str(work.labels.folder.resolve()), work.labels.names, work.labels.values],
+        "parts": None if work.source is None else work.source.record(),
         "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
-        "masks": [work.labels.sha256(item.path) for item in items] if work.labels else None,
-        "format": 2,
+        "masks": [work.source.identity(item.path) for item in items] if work.source else None,
+        "format": 3,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -116,11 +118,12 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     thumbs: list[np.ndarray] = []
-    regions: dict[tuple[str, str], list[Any]] = {pair: [] for pair in pairs}
+    collector = None if work.source is None else Collector(work.source.names, pairs, placements, detector.size)
 
-    def keep(image: np.ndarray) -> tuple[tuple[int, ...], bytes]:
-        small = overlay.encode(overlay.thumbnail(image, THUMB), quality=85) if work.thumbs else b""
-        return image.shape, small
+    def keep(index: int, view: np.ndarray, box: Box | None) -> tuple[tuple[int, ...], bytes, Ground | None]:
+        small = overlay.encode(overlay.thumbnail(view, THUMB), quality=85) if work.thumbs else b""
+        parts = work.source.parts(items[index].path, view, box) if work.source else None
+        return view.shape, small, None if parts is None else Ground.of(parts, detector.size)
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -133,25 +136,22 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
                 logits, maps = found.logits, found.maps
                 append_maps(file, maps)
                 for place, index in enumerate(batch.indices):
-                    item, (shape, small) = items[index], batch.images[place]
+                    item, (shape, small, ground) = items[index], batch.images[place]
                     rows.append(record(detector, item, shape, float(logits[place])))
                     rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
                     rows[-1] |= {column: float(values[place]) for column, values in found.columns().items()}
                     thumbs.append(np.frombuffer(small, np.uint8))
-                    if work.labels is not None:
-                        masks, box = work.labels.read(item.path), batch.boxes[place]
-                        if masks is not None and box is not None:
-                            masks = box.cut(masks, axis=1)  # label images show the whole picture
-                        measure_regions(regions, masks, maps, place, placements, len(work.labels.names))
+                    if collector is not None and work.source is not None:
+                        rows[-1]["parts"] = work.source.kind if ground else ""
+                        collector.add(ground, {pair: values[place] for pair, values in maps.items()}, item.label)
             progress.update(len(batch.indices) + len(batch.skipped))
         file.attrs["rows"] = json.dumps(rows)
         file.attrs["skipped"] = json.dumps(skipped)
         stored = file.create_dataset("thumbs", (len(rows),), h5py.vlen_dtype(np.uint8))
         for place, small in enumerate(thumbs):
             stored[place] = small
-        if work.labels is not None:
-            for (layer, method), measured in regions.items():
-                file[f"regions/{store.home(layer, method)}"] = np.array(measured, np.float64).reshape(len(rows), 2 * len(work.labels.names) + 1)
+        if collector is not None:
+            collector.write(file)
         write_moments(file, rows, work)
     return store.write_bytes(out / "shards" / f"{name}.h5", buffer.getbuffer())
 
@@ -193,26 +193,6 @@ def record(detector: Detector, item: Item, shape: tuple[int, ...], logit: float)
         "width": shape[1],
         "height": shape[0],
     }
-
-
-def measure_regions(
-    regions: dict[tuple[str, str], list[Any]],
-    masks: np.ndarray | None,
-    maps: dict[tuple[str, str], np.ndarray],
-    place: int,
-    placements: dict[str, Placement],
-    count: int,
-) -> None:
-    """Append area `(R,)`, mass `(R,)` and peak of one image to every layer x method; NaN without masks."""
-    gathered: dict[str, np.ndarray] = {}
-    for (layer, method), found in regions.items():
-        if masks is None:
-            found.append(np.full(2 * count + 1, np.nan))
-            continue
-        if layer not in gathered:
-            gathered[layer] = placements[layer].gather(masks)
-        result = attend(maps[layer, method][place], masks, placements[layer], gathered[layer])
-        found.append(np.concatenate([result.area, result.mass, [result.peak]]))
 
 
 def write_moments(file: h5py.File, rows: list[dict[str, Any]], work: Work) -> None:

@@ -48,7 +48,7 @@ def batches(
     paths: Sequence[Path],
     batch_size: int | None = None,
     *,
-    keep: Callable[[np.ndarray], Any] = lambda image: image,
+    keep: Callable[[int, np.ndarray, Box | None], Any] = lambda index, view, box: view,
     label: str = "",
     quiet: bool = True,
     workers: int = 2,
@@ -62,17 +62,17 @@ def batches(
         detector: says what the pixels must look like.
         paths: files.
         batch_size: images a batch at most; default by the network's input size.
-        keep: what of each image's view to hand on, called in the decoding threads.
+        keep: what of each image to hand on: called with its index, its view and where that lies on it, in the decoding threads.
         label: shown on the progress bar.
         quiet: no progress bar.
         workers: decoding threads.
     """
     size = batch_size or fitting(detector)
 
-    def decode(path: Path) -> tuple[Any, np.ndarray, Box | None] | str:
+    def decode(index: int, path: Path) -> tuple[Any, np.ndarray, Box | None] | str:
         try:
-            image, box = detector.preprocessing.view(read(path))
-            return keep(image), detector.preprocessing.prepare(image), box
+            view, box = detector.preprocessing.view(read(path))
+            return keep(index, view, box), detector.preprocessing.prepare(view), box
         except ImageError as error:
             return str(error)
 
@@ -82,7 +82,7 @@ def batches(
         indices, images, inputs, boxes, skipped, weight = [], [], [], [], {}, 0
         while True:
             missing = min(size, AHEAD) + workers - len(ahead)
-            ahead.extend((index, pool.submit(decode, path)) for index, path in islice(waiting, missing))
+            ahead.extend((index, pool.submit(decode, index, path)) for index, path in islice(waiting, missing))
             if not ahead:
                 break
             index, future = ahead.popleft()

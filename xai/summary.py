@@ -13,9 +13,9 @@ from xai.metrics import measure
 
 
 def summarise(
-    detector: Detector, rows: list[dict[str, Any]], skipped: dict[str, str], maps: list[dict[str, Any]], regions: list[dict[str, Any]]
+    detector: Detector, rows: list[dict[str, Any]], skipped: dict[str, str], maps: list[dict[str, Any]], parts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the content of `summary.json`."""
+    """Return the content of `summary.json`; `parts` is what `xai.study` found."""
     counts = {group: sum(group == "all" or group in (row["label"], row["outcome"]) for row in rows) for group in GROUPS}
     trained = [row for row in rows if row["split"] in ("train", "valid")]
     held_out = [row for row in rows if row["split"] not in ("train", "valid")]
@@ -33,14 +33,15 @@ def summarise(
             f"the model came without a card: pixels were given as {p.colour_order} in [{p.low:g}, {p.high:g}], "
             f"high scores taken as {detector.positive}"
         )
+    notes += parts["notes"]
     if skipped:
         notes.append(f"{tally(skipped)}: listed under skipped")
     return {
         "images": {"read": len(rows), "skipped": len(skipped), "trained_on": len(trained), "groups": {k: v for k, v in counts.items() if v}},
         "metrics": {"all": metrics_of(detector, rows), "held_out": metrics_of(detector, held_out) if trained else None},
         "maps": maps,
-        "regions": regions,
-        "finding": finding(regions),
+        **{key: value for key, value in parts.items() if key != "notes"},
+        "finding": finding(parts["regions"]),
         "notes": notes,
     }
 
@@ -57,7 +58,7 @@ def finding(regions: list[dict[str, Any]]) -> str:
     """Say on which region the HiResCAM maps of the fakes are densest, over all layers; '' without regions."""
     table: dict[str, list[dict[str, Any]]] = {}
     for row in regions:
-        if row["group"] == "fake" and row["method"] == "hirescam" and row["count"] and row["area_share"] > 0.001:
+        if row["group"] == "fake" and row["method"] == "hirescam" and row["count"] and row["area_share"] > 0.001 and not row["within"]:
             table.setdefault(row["layer"], []).append(row)
     if not table:
         return ""

@@ -162,6 +162,29 @@ def training() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     )  # fmt: skip
 
 
+def facing() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds what an audit may be told of face parts; names as in `xai.provenance.Request`."""
+    return adding(
+        [
+            click.option(
+                "--regions", default="auto", show_default=True, type=click.Choice(["auto", "mesh", "template", "none"]),
+                help="Who says the parts of the face: the face mesh, or a mean face for sets aligned as FFHQ is. auto: label images, else the mesh.",
+            ),
+            click.option("--masks", help="Folder of label images of the parts, with a legend.json or CelebAMask-HQ's classes."),
+            click.option(
+                "--claim", "claims", multiple=True, metavar="TEXT",
+                help="Judge a claim: 'eyes', 'eyes > mouth', 'background < 10%'; may be repeated.  [default: eyes]",
+            ),
+            click.option(
+                "--effects", default=40, show_default=True, type=click.IntRange(0),
+                help="Images whose parts are swapped to see what the detector uses, half of each class; 0: none.",
+            ),
+            click.option("--donors", default=2, show_default=True, type=click.IntRange(1, 50), help="Faces that each part is taken from."),
+            click.option("--grey", is_flag=True, help="Also fill the parts with grey, which misleads: it adds edges that no face has."),
+        ]
+    )  # fmt: skip
+
+
 def split_names(text: str, option: str = "--method", what: str = "method") -> list[str]:
     """Return names given with commas between; none at all is wrong usage."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

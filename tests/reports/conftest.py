@@ -104,12 +104,11 @@ def fabricate(
                     for region, (area, density) in REGIONS.items():
                         density = density if group != "real" else 1 + (density - 1) / 4
                         density /= 1 + number / 2
-                        regions.append(
-                            {"group": group, "layer": layer, "method": method, "region": region}
-                            | {"count": len(rows), "area_share": area}
-                            | {"mass_share": min(1.0, area * density), "density": density}
-                            | {"pointing": min(1.0, density / 10), "first": min(1.0, density / 12)}
-                        )
+                        regions.append(region_entry(group, layer, method, region, len(rows), area, density))
+
+    if labelled:
+        with h5py.File(directory / "maps.h5", "a") as file:
+            file[f"difference/{layers[0][0].replace('/', '+')}/hirescam"] = np.stack([random.normal(size=(64, 64)), random.uniform(size=(64, 64))])
 
     for layer in layers:
         for row in range(min(2, images)):
@@ -138,6 +137,7 @@ def fabricate(
             "metrics": {"all": metrics(outcomes), "held_out": metrics(outcomes[1:])},
             "maps": entries,
             "regions": regions if labelled else [],
+            **(face_parts(images, layers) if labelled else {}),
             "finding": "",
             "notes": [f"1 of the {images} images was in the training set"],
         },
@@ -147,6 +147,66 @@ def fabricate(
         record(layers, methods, images, {c: labels.count(c) for c in ("real", "fake")}),
     )
     return directory
+
+
+def region_entry(group: str, layer: str, method: str, region: str, count: int, area: float, density: float) -> dict[str, Any]:
+    """Return an entry of `summary.regions`."""
+    values = {"mass_share": min(1.0, area * density), "density": density, "times_chance": density / 2}
+    values |= {"pointing": min(1.0, density / 10), "first": min(1.0, density / 12)}
+    entry: dict[str, Any] = {"group": group, "layer": layer, "method": method, "region": region, "within": ""}
+    entry |= {"count": count, "empty": 0, "area_share": area, "chance_share": 2 * area, "p": 0.001, "p_holm": 0.01, "centre_density": 2.0}
+    for name, value in values.items():
+        entry |= {name: value, f"{name}_low": 0.9 * value, f"{name}_high": 1.1 * value}
+    return entry
+
+
+def face_parts(images: int, layers: Sequence[Any]) -> dict[str, Any]:
+    """Return what `summary.json` says of face parts beside the region table."""
+
+    def verdict(value: float, unit: str, word: str) -> dict[str, Any]:
+        many = 320 if word == "undecided" else None
+        return {
+            "verdict": word,
+            "value": value,
+            "low": value - 0.3,
+            "high": value + 0.3,
+            "unit": unit,
+            "p": 0.01,
+            "p_holm": 0.02,
+            "images": 6,
+            "needed": many,
+        }
+
+    words = ("supported", "undecided", "refuted", "refuted")
+    uses = [
+        {"region": region, "looked": verdict(density, "times chance", "supported"), "used": verdict(1.0 - k, "logits", word)}
+        for k, ((region, (_, density)), word) in enumerate(zip(REGIONS.items(), words, strict=True))
+    ]
+    kinds = {"net": 1.0, "opposite": 1.2, "same": 0.2, "patch": 0.1, "blur": 0.5}
+    effects = [
+        {"group": group, "region": region, "within": "", "images": 6, "p": 0.01, "p_holm": 0.02, "share_of_gap": 0.2, "opposite_flips": 0.5}
+        | {
+            f"{kind}{end}": (value if group == "both" else None) and value + add
+            for kind, value in kinds.items()
+            for end, add in (("", 0), ("_low", -1), ("_high", 1))
+        }
+        for group in ("both", "fake")
+        for region in REGIONS
+    ]
+    return {
+        "parts": {"kind": "mesh", "found": images - 1, "faceless": ["fake/no<face>.jpg"], "names": list(REGIONS), "units": {},
+                  "swapped": 6, "donors": 2, "gap": 4.0},
+        "effects": effects,
+        "uses": uses,
+        "claims": [{"claim": "eyes", "region": "eyes", "looked": uses[0]["looked"], "used": uses[0]["used"]}],
+        "verdicts": ["Claim “eyes”. Looked at: supported. Used: supported."],
+        "focus": {"method": "hirescam", "layers": [layer[0] for layer in layers], "group": "fake"},
+        "differences": [
+            {"layer": layers[0][0], "method": "hirescam", "region": "eyes", "within": "", "fakes": 3, "reals": 3, "difference": 0.1}
+            | {"difference_low": 0.05, "difference_high": 0.15, "p": 0.001, "p_holm": 0.01}
+        ],
+        "aligned": [{"layer": layers[0][0], "method": "hirescam", "fakes": 3, "reals": 3, "higher": 0.1, "lower": 0.0}],
+    }  # fmt: skip
 
 
 def made_up(

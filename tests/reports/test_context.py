@@ -70,7 +70,8 @@ def test_verdict_from_the_numbers(make_run: Callable[..., Path], edit: Edit) -> 
 
     edit(path / "summary.json", known)
     run = read(path)
-    first, second, third = (plain(s) for s in context.verdict(run, spot_of(run)))
+    claim, first, second, third = (plain(s) for s in context.verdict(run, spot_of(run)))
+    assert claim.startswith("Claim “eyes”")
     assert first == ("alexnet18 is right on 80 % of 5 images that it was not trained on (95 % interval 50 to 95 %); 90 % including training images.")
     assert second.endswith("where it peaks 42 % from the left, 46 % from the top.")
     assert "“eyes”, which covers 1.2 % of the picture" in third
@@ -80,7 +81,7 @@ def test_the_runs_own_finding_comes_first(make_run: Callable[..., Path], edit: E
     path = make_run()
     edit(path / "summary.json", lambda summary: summary.update(finding=" It looks at the eyes. "))
     run = read(path)
-    first, second, third = context.verdict(run, spot_of(run))
+    _, first, second, third = context.verdict(run, spot_of(run))
     assert first == "It looks at the eyes."
     assert second.startswith("alexnet18 is right on")
     assert third.startswith("For fakes, the mean HiResCAM map")
@@ -97,7 +98,7 @@ def test_no_evidence_is_said(make_run: Callable[..., Path], edit: Edit) -> None:
     run = read(path)
     spot = spot_of(run)
     assert spot.layer == ""
-    assert "no layer's mean map has a positive value" in context.verdict(run, spot)[1]
+    assert "no layer's mean map has a positive value" in context.verdict(run, spot)[2]
     tile = next(tile for tile in context.tiles(run, spot) if tile["name"] == "Empty maps")
     assert tile["value"] == "9 of 9"
 
@@ -157,12 +158,13 @@ def test_curves(make_run: Callable[..., Path], edit: Edit) -> None:
 def test_attention_marks_the_densest_part_of_each_layer(make_run: Callable[..., Path]) -> None:
     tables = attention.tables(read(make_run()))
     table = next(t for t in tables if (t.method, t.group) == ("hirescam", "fake"))
-    assert [row[0] for row in table.rows] == ["eyes", "nose", "mouth", "skin"]
-    eyes = table.rows[0][2]
+    assert [row.region for row in table.rows] == ["eyes", "nose", "mouth", "skin"]
+    eyes = table.rows[0].shares
     assert all(share is not None and share.best for share in eyes)
     assert eyes[0] is not None
-    assert (eyes[0].density, eyes[0].width, plain(eyes[0].mass)) == ("9", 100.0, "10.8 %")
-    assert table.one == pytest.approx(11.1)
+    assert (eyes[0].density, eyes[0].interval, eyes[0].width, eyes[0].whisker) == ("9", "8.1 to 9.9", 90.9, (81.8, 100.0))
+    assert (plain(eyes[0].mass), eyes[0].chance) == ("10.8 %", "4.5 × chance*")
+    assert table.one == pytest.approx(10.1)
     assert "at layer conv2d, “eyes”" in table.sentence
 
 

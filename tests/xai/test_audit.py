@@ -24,7 +24,8 @@ def table(path):
 
 def test_files(run):
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"summary.json", "run.json", "images.csv", "regions.csv", "skipped.csv", "maps.h5", "thumbs", "channels", "shards"}
+    tables = {"images.csv", "regions.csv", "differences.csv", "effects.csv", "skipped.csv"}
+    assert names == {"summary.json", "run.json", "maps.h5", "thumbs", "channels", "shards"} | tables
     assert len(list((run.folder / "thumbs").iterdir())) == 40
     assert not list(run.folder.rglob(".*"))
 
@@ -72,12 +73,85 @@ def test_numbers_agree_between_files(run):
 
 
 def test_region_table(run):
-    rows = [row for row in run.summary["regions"] if row["group"] == "all" and row["layer"] == "conv2d" and row["method"] == "activation"]
-    assert sum(row["area_share"] for row in rows) == pytest.approx(1)
-    assert sum(row["mass_share"] for row in rows) == pytest.approx(1, abs=1e-5)
-    assert sum(row["pointing"] for row in rows) == pytest.approx(1)
+    where = {"group": "all", "layer": "conv2d", "method": "activation", "within": ""}
+    rows = [row for row in run.summary["regions"] if where.items() <= row.items()]
+    absent = {"ears", "earrings", "glasses", "teeth"}  # not everybody shows them; the shares are of those who do
+    whole = sum(row["area_share"] * row["count"] / 40 for row in rows)
+    assert whole == pytest.approx(1) and sum(row["mass_share"] * row["count"] / 40 for row in rows) == pytest.approx(1, abs=1e-5)
+    assert {row["region"] for row in rows if row["count"] < 40} <= absent
+    assert sum(row["pointing"] * row["count"] / 40 for row in rows) == pytest.approx(1)
     assert {"eyes", "brows", "ears", "background"} <= {row["region"] for row in rows}
     assert len(table(run.folder / "regions.csv")) == len(run.summary["regions"])
+    inner = {row["region"] for row in run.summary["regions"] if row["within"]}
+    assert inner == {"left_eye", "right_eye", "left_brow", "right_brow", "left_ear", "right_ear"}
+
+
+def test_what_becomes_of_parts_is_in_the_summary(run):
+    summary = run.summary
+    assert summary["parts"]["kind"] == "labels" and summary["parts"]["found"] == 40 and summary["parts"]["swapped"] == 16
+    assert [entry["claim"] for entry in summary["claims"]] == ["eyes"] and summary["verdicts"][0].startswith("Claim “eyes”. Looked at: ")
+    assert {entry["group"] for entry in summary["effects"]} == {"both", "fake", "real"}
+    eyes = next(entry for entry in summary["effects"] if (entry["group"], entry["region"]) == ("both", "eyes"))
+    assert eyes["images"] == 16 and eyes["net"] == pytest.approx(eyes["opposite"] - eyes["same"], abs=1e-6) and eyes["grey"] is None
+    assert eyes["net_low"] < eyes["net"] < eyes["net_high"] and 0 <= eyes["opposite_flips"] <= 1
+    assert {row["method"] for row in summary["aligned"]} == {"activation", "gradcam", "hirescam"}
+    assert summary["focus"] == {"method": "hirescam", "layers": [f"conv2d{end}" for end in ("", "_1", "_2", "_3", "_4")], "group": "fake"}
+    assert len(table(run.folder / "effects.csv")) == len(summary["effects"])
+    assert {row["parts"] for row in table(run.folder / "images.csv")} == {"labels"}
+    with h5py.File(run.folder / "maps.h5") as file:
+        mean, deviation, count = file["aligned/fake/conv2d_1/hirescam"][:]
+        assert count.max() == 20 and np.isfinite(mean[count > 0]).all() and (deviation[count > 1] >= 0).all()
+        assert file["difference/conv2d_1/hirescam"].shape == (2, 64, 64)
+
+
+def test_images_without_a_label_image_are_counted_and_left_out(trained, portraits, tmp_path):
+    import shutil
+
+    masks = tmp_path / "masks"
+    shutil.copytree(portraits / "masks" / "labels", masks)
+    shutil.copy(portraits / "legend.json", masks)
+    gone = sorted((masks / "fake").iterdir())[:3]
+    for path in gone:
+        path.unlink()
+    result = audit_folder(load(trained.model), portraits, tmp_path / "run", Request(layers="conv2d_1", masks=str(masks), effects=16, donors=1))
+    assert result.summary["parts"]["found"] == 37 and result.summary["parts"]["faceless"] == [f"fake/{path.name}" for path in gone]
+    assert max(row["count"] for row in result.summary["regions"] if row["group"] == "fake") <= 17
+    assert result.summary["notes"][-1].startswith("3 of 40 images have no label image and are left out")
+    assert [row["path"] for row in table(result.folder / "images.csv") if not row["parts"]] == [f"fake/{path.name}" for path in gone]
+
+
+def test_swaps_go_on_after_a_stop(trained, portraits, tmp_path, monkeypatch):
+    from xai.probes import measure
+
+    monkeypatch.setattr(measure, "SHARD", 8)
+    request = Request(layers="conv2d_1", effects=16, donors=1)
+    whole = audit_folder(load(trained.model), portraits, tmp_path / "whole", request)
+    original, calls = measure.run, []
+
+    def dies(*arguments):
+        calls.append(arguments[1])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(measure, "run", dies)
+    with pytest.raises(KeyboardInterrupt):
+        audit_folder(load(trained.model), portraits, tmp_path / "cut", request)
+    resumed = audit_folder(load(trained.model), portraits, tmp_path / "cut", request)
+    assert len(calls) == 3  # one shard, the one that died, and that one again
+    assert resumed.summary["effects"] == whole.summary["effects"] and resumed.summary["claims"] == whole.summary["claims"]
+
+
+def test_what_cannot_be_swapped_is_said(trained, portraits, tmp_path):
+    few = audit_folder(load(trained.model), mixed(portraits, tmp_path), tmp_path / "a", Request(layers="last", regions="template", effects=8))
+    assert "that takes 8 images with parts of each class, and there are 6 real and 6 fake" in "; ".join(few.summary["notes"])
+    assert any("those of a mean face" in note for note in few.summary["notes"])
+    (verdict,) = few.summary["claims"]
+    assert verdict["used"]["verdict"] == "not tested"
+    none = audit_folder(load(trained.model), portraits, tmp_path / "b", Request(layers="last", limit=4, regions="none", effects=8))
+    assert none.summary["parts"] is None and none.summary["regions"] == [] and none.summary["verdicts"] == []
+    with pytest.raises(DataError, match="no part is called 'tail'"):
+        audit_folder(load(trained.model), portraits, tmp_path / "b", Request(layers="last", claims=("tail",)))
 
 
 def test_words_of_the_command_lose_their_folders(tmp_path):
@@ -94,7 +168,7 @@ def test_another_audit_into_the_same_folder_leaves_nothing_stale(trained, portra
         detector, portraits / "fake", tmp_path / "run", Request(layers="last", limit=6, masks=str(portraits / "masks" / "labels" / "fake"))
     )
     before = {path.name: path.read_bytes() for path in (first.folder / "thumbs").iterdir()}
-    audit_folder(detector, portraits, tmp_path / "run", Request(layers="last", limit=4, masks=None))
+    audit_folder(detector, portraits, tmp_path / "run", Request(layers="last", limit=4, regions="none"))
     assert len(list((tmp_path / "run" / "thumbs").iterdir())) == 4
     assert not (tmp_path / "run" / "regions.csv").exists()
     chosen = {path.name.split("__")[0] for path in (tmp_path / "run" / "channels").iterdir()}

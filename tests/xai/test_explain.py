@@ -112,7 +112,7 @@ def test_large_originals_close_a_batch_early(tiny, folder, monkeypatch):
 
     monkeypatch.setattr(stream, "BUDGET", 1)
     assert [len(batch.indices) for batch in batches(tiny, [folder / "a.png"] * 3, 8)] == [1, 1, 1]
-    assert [len(batch.indices) for batch in batches(tiny, [folder / "a.png"] * 3, 8, keep=lambda image: None)] == [3]
+    assert [len(batch.indices) for batch in batches(tiny, [folder / "a.png"] * 3, 8, keep=lambda *view: None)] == [3]
 
 
 def test_names_that_are_no_utf8(tiny, folder, tmp_path):

@@ -75,10 +75,10 @@ def test_drawn_portraits(name, portraits):
     from xai.regions.labels import open_labels
 
     labels = open_labels(portraits / "masks" / "labels")
-    parts = [labels.names.index(part) for part in ("eyes", "nose", "mouth")]
     for path in sorted((portraits / "real").iterdir())[:4]:
         box = find_box(read(path), name)
-        masks = labels.read(str(path.relative_to(portraits)))[parts].any(0)
+        found = labels.parts(str(path.relative_to(portraits)), None)
+        masks = np.isin(found.labels, [labels.names.index(part) for part in ("left_eye", "right_eye", "nose", "mouth")])
         assert box.cut(masks).sum() == masks.sum() and 120 <= box.side <= 240
 
 
@@ -116,11 +116,11 @@ def test_landmarks_lie_on_their_parts(portraits):
 
     labels = open_labels(portraits / "masks" / "labels")
     path = sorted((portraits / "real").iterdir())[0]
-    image, masks = read(path), labels.read(str(path.relative_to(portraits)))
+    image, parts = read(path), labels.parts(str(path.relative_to(portraits)), None)
     points = mesh.landmarks(image)
     assert points.shape == (468, 2) and points.dtype == np.float32
-    for part, numbers in (("eyes", (33, 133, 263, 362)), ("nose", (6, 2)), ("mouth", (61, 291, 0, 17))):
-        y, x = np.nonzero(masks[labels.names.index(part)])
+    for names, numbers in ((("left_eye", "right_eye"), (33, 133, 263, 362)), (("nose",), (6, 2)), (("mouth",), (61, 291, 0, 17))):
+        y, x = np.nonzero(np.isin(parts.labels, [labels.names.index(name) for name in names]))
         middle = points[list(numbers)].mean(0)
         assert middle == pytest.approx(((y.min() + y.max() + 1) / 2, (x.min() + x.max() + 1) / 2), abs=10)  # of 256
     assert points[33, 1] < points[263, 1] and points[10, 0] < points[152, 0]  # left is the viewer's left

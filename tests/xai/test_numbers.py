@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from xai import overlay, store
 from xai.aggregate import Moments, is_empty, members, outcome
-from xai.errors import DataError, ModelError, RunError
-from xai.maps.placement import Axis, Placement, stretched
+from xai.errors import ModelError, RunError
+from xai.maps.placement import Axis, Placement
 from xai.overlays import output_names
 from xai.preprocess import Preprocessing
-from xai.regions.attention import attend, tabulate
-from xai.regions.labels import open_labels
 
 
 class TestPreprocessing:
@@ -133,69 +130,6 @@ class TestOverlay:
     def test_encode(self):
         with pytest.raises(ValueError, match=r"not '\.xyz'"):
             overlay.encode(np.zeros((4, 4, 3), np.uint8), ".xyz")
-
-
-class TestRegions:
-    where = stretched((4, 4), (16, 16))
-
-    def masks(self):
-        masks = np.zeros((2, 16, 16), bool)
-        masks[0, :8], masks[1, 8:] = True, True
-        return masks
-
-    def test_uniform_map_has_density_one_inside(self):
-        found = attend(np.ones((4, 4)), self.masks(), self.where)
-        assert found.mass.tolist() == pytest.approx([0.5, 0.5])
-        assert found.area.tolist() == [0.5, 0.5]
-
-    def test_negative_mass_does_not_count(self):
-        values = np.full((4, 4), -1.0)
-        values[3, 3] = 1
-        found = attend(values, self.masks(), self.where)
-        assert found.mass[1] == pytest.approx(1) and found.peak == 1
-
-    def test_empty_map_has_no_region(self):
-        found = attend(np.zeros((4, 4)), self.masks(), self.where)
-        assert np.isnan(found.mass).all() and found.peak == -1
-
-    def test_table(self):
-        area = np.full((3, 2), 0.5)
-        mass = np.array([[0.8, 0.2], [0.4, 0.6], [np.nan, np.nan]])
-        eyes, rest = tabulate(("eyes", "rest"), area, mass, np.array([0, 1, -1]))
-        assert eyes == {
-            "region": "eyes",
-            "count": 2,
-            "area_share": 0.5,
-            "mass_share": pytest.approx(0.6),
-            "density": pytest.approx(1.2),
-            "pointing": 0.5,
-            "first": 0.5,
-        }
-        assert rest["mass_share"] == pytest.approx(0.4)
-
-    def test_random_maps_have_density_one(self):
-        rng = np.random.default_rng(0)
-        found = [attend(rng.uniform(0, 1, (4, 4)), self.masks(), self.where).mass for _ in range(500)]
-        assert np.mean(found, 0) == pytest.approx([0.5, 0.5], abs=0.01)
-
-    def test_label_images(self, tmp_path):
-        (tmp_path / "real").mkdir()
-        (tmp_path / "legend.json").write_text('{"0": "background", "1": "left_eye", "2": "right_eye"}')
-        Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8)).save(tmp_path / "real" / "a.png")
-        labels = open_labels(tmp_path)
-        assert labels.names == ("background", "eyes")
-        assert labels.read("real/a.jpg").tolist() == [[[True, False], [False, True]], [[False, True], [True, False]]]
-        assert labels.read("real/b.jpg") is None
-
-    def test_errors(self, tmp_path):
-        with pytest.raises(DataError, match="is no folder"):
-            open_labels(tmp_path / "gone")
-        (tmp_path / "a" / "b" / "c").mkdir(parents=True)
-        with pytest.raises(DataError, match=r"has no legend\.json"):
-            open_labels(tmp_path / "a" / "b" / "c")
-        (tmp_path / "legend.json").write_text("[]")
-        with pytest.raises(DataError, match="is no legend"):
-            open_labels(tmp_path)
 
 
 class TestStore:

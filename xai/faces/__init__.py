@@ -51,4 +51,5 @@ def missing(crop: str, package: str, install: str) -> ModelError:
         >>> print(missing("mtcnn", "mtcnn", "mtcnn"))
         --crop mtcnn needs the package 'mtcnn', which is not installed; run: pip install mtcnn
     """
-    return ModelError(f"--crop {crop} needs the package '{package}', which is not installed; run: pip install {install}")
+    who = "the face mesh (--crop mesh, --regions mesh)" if crop == "mesh" else f"--crop {crop}"
+    return ModelError(f"{who} needs the package '{package}', which is not installed; run: pip install {install}")

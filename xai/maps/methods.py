@@ -103,6 +103,31 @@ METHODS: dict[str, Method] = {
         {"samples": 32, "grid": 8, "fill": "blur"} | SAMPLING
     ),
 }  # fmt: skip
+
+# As the papers write them.
+TITLES = {
+    "activation": "Activation",
+    "gradcam": "Grad-CAM",
+    "gradcampp": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "scorecam": "Score-CAM",
+    "activation_max": "Strongest channel",
+    "activation_top": "Top channels",
+    "xgradcam": "XGrad-CAM",
+    "gradient_x_activation": "Gradient × activation",
+    "saliency": "Saliency",
+    "gradient_x_input": "Gradient × input",
+    "smoothgrad": "SmoothGrad",
+    "vargrad": "VarGrad",
+    "integrated_gradients": "Integrated gradients",
+    "lrp": "LRP",
+    "occlusion": "Occlusion",
+    "rise": "RISE",
+    "lime": "LIME",
+    "kernel_shap": "KernelSHAP",
+    "sobol": "Sobol indices",
+}
 LAYERLESS = ", ".join(name for name, method in METHODS.items() if method.needs == "logits" and method.place == "input")  # what a black box can have
 
 

@@ -1,97 +1,94 @@
-"""How much of a map's positive mass lies on each region."""
+"""How much of a map's positive mass lies on each part, and how much would by chance."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from xai.aggregate import is_empty
 from xai.maps.placement import Placement
+from xai.regions.frame import Frame
+from xai.regions.null import GRID, centred, moved, shares
+from xai.regions.parts import NOTHING, Parts
+
+SIDE = 64, 256  # cells a side on which mass is measured: half of the image's pixels, but not fewer nor more than these
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
-    """One map against the regions of its image.
+class Ground:
+    """The parts of an image, ready to be compared with its maps.
 
     Args:
-        area: share of the image per region, float `(R,)`.
-        mass: share of the map's positive mass per region, `(R,)`; NaN for an empty map.
-        peak: region that holds the map's highest cell, -1 for an empty map or no region.
+        labels: uint8 `(h, w)`.
+        masks: float32 `(R, h', w')`: the share of each cell of a grid that a part covers.
+        chance: float32 `(R, g * g)`, how often each cell is covered by the part moved at random.
+        area: share of the image per part, float32 `(R,)`.
+        centre: share of a look at the middle per part, float32 `(R,)`.
+        frame: where the mean face's frame lies on the image; None where it cannot be aligned.
     """
 
+    labels: np.ndarray
+    masks: np.ndarray
+    chance: np.ndarray
     area: np.ndarray
-    mass: np.ndarray
-    peak: int
+    centre: np.ndarray
+    frame: Frame | None
+
+    @classmethod
+    def of(cls, parts: Parts, image: tuple[int, int]) -> Ground:
+        """Prepare the parts of an image; `image` is the network's input size."""
+        height, width = (min(side, max(SIDE[0], min(side // 2, SIDE[1]))) for side in image)
+        masks = shares(parts, (height, width))
+        return cls(parts.labels, masks, moved(parts).reshape(len(masks), -1), masks.mean((1, 2)), centred(parts), Frame.of(parts, image))
 
 
-def attend(values: np.ndarray, masks: np.ndarray, placement: Placement, gathered: np.ndarray | None = None) -> Attention:
-    """Measure one map.
+def attend(maps: Mapping[Pair, np.ndarray], placements: Mapping[str, Placement], ground: Ground) -> dict[Pair, np.ndarray]:
+    """Measure the maps of one image.
 
-    A cell's positive value is shared out over the pixels it covers; mass that falls
-    outside the image is left out.
+    A cell's positive value is shared out over the pixels it covers; mass that falls outside the
+    image is left out.
 
     Args:
-        values: float `(h, w)`, raw.
-        masks: bool `(R, H, W)`, exclusive.
-        placement: of the map's layer.
-        gathered: `placement.gather(masks)`, float `(R, h, w)`, where it is known already:
-            all methods of a layer share it.
+        maps: by (layer, method), float `(h, w)`, raw.
+        placements: by layer.
+        ground: of the image.
+
+    Returns:
+        By (layer, method), float64 `(2 R + 1,)`: the share of the positive mass on each part, the share
+        its mask would hold moved at random, and the part that holds the map's highest cell (-1: none).
+        NaN, NaN, -1 for an empty map.
 
     Example:
         >>> from xai.maps.placement import stretched
-        >>> masks = np.array([[[True, False]], [[False, True]]])  # left and right pixel
-        >>> found = attend(np.array([[1.0, 3.0]]), masks, stretched((1, 2), (1, 2)))
-        >>> found.area.tolist(), found.mass.round(4).tolist(), found.peak  # a cell keeps 6/7 of its mass on its own pixel
-        ([0.5, 0.5], [0.3214, 0.6786], 1)
+        >>> parts = Parts(np.uint8([[0, 1]]), ("left", "right"), np.ones(2, np.float32))
+        >>> found = attend({("a", "b"): np.array([[1.0, 3.0]])}, {"a": stretched((1, 2), (1, 2))}, Ground.of(parts, (1, 2)))
+        >>> found["a", "b"][[0, 1, 4]].round(4).tolist()  # a cell keeps 6/7 of its mass on its own pixel
+        [0.3214, 0.6786, 1.0]
     """
-    area = masks.mean((1, 2))
-    if is_empty(values[None])[0]:
-        return Attention(area, np.full(len(masks), np.nan), -1)
-    if gathered is None:
-        gathered = placement.gather(masks)
-    positive = np.maximum(values, 0).astype(np.float64)
-    whole = placement.coverage(masks.shape[1:])
-    mass = (gathered * positive).sum((1, 2)) / (whole * positive).sum()
-    y, x = placement.centre(np.unravel_index(int(np.argmax(values)), values.shape))  # type: ignore[arg-type]
-    height, width = masks.shape[1:]
-    row = int(np.clip(y * height / placement.image[0], 0, height - 1))
-    column = int(np.clip(x * width / placement.image[1], 0, width - 1))
-    hit = np.flatnonzero(masks[:, row, column])
-    return Attention(area, mass, int(hit[0]) if len(hit) else -1)
+    found = {pair: np.full(2 * len(ground.area) + 1, np.nan) for pair in maps}
+    for pair in found:
+        found[pair][-1] = -1
+    shown = [pair for pair, values in maps.items() if not is_empty(values[None])[0]]
+    if not shown:
+        return found
+    positive = [np.maximum(maps[pair], 0) for pair in shown]
+    positive = [(values / values.max()).astype(np.float32, copy=False) for values in positive]
+    fine, rough = (np.stack([placements[layer].place(values, size).ravel() for (layer, _), values in zip(shown, positive, strict=True)])
+                   for size in (ground.masks.shape[1:], (GRID, GRID)))  # (P, h w)  # fmt: skip
+    with np.errstate(invalid="ignore"):  # all of it outside the image
+        mass = fine @ ground.masks.reshape(len(ground.area), -1).T / fine.sum(1)[:, None]
+        chance = rough @ ground.chance.T / rough.sum(1)[:, None]
+    for index, pair in enumerate(shown):
+        found[pair] = np.concatenate([mass[index], chance[index], [peak(maps[pair], placements[pair[0]], ground.labels)]])
+    return found
 
 
-def tabulate(names: tuple[str, ...], area: np.ndarray, mass: np.ndarray, peak: np.ndarray) -> list[dict[str, Any]]:
-    """Return the rows of one group x layer x method.
-
-    Args:
-        names: of the regions.
-        area: `(N, R)`; mass: `(N, R)`, NaN rows for empty maps; peak: int `(N,)`.
-
-    Returns:
-        Per region `count, area_share, mass_share, density, pointing, first`, averaged over
-        the maps that are not empty. Density is the ratio of the mean shares; `first` is
-        the share of images in which the region has the highest density of all.
-    """
-    shown = ~np.isnan(mass).any(1)
-    count = int(shown.sum())
-    rows = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        density = np.where(area[shown] > 0, mass[shown] / area[shown], -1.0)  # (n, R)
-    leader = density.argmax(1) if count else np.zeros(0, int)
-    for index, name in enumerate(names):
-        area_share = float(area[shown, index].mean()) if count else float("nan")
-        mass_share = float(mass[shown, index].mean()) if count else float("nan")
-        rows.append(
-            {
-                "region": name,
-                "count": count,
-                "area_share": area_share,
-                "mass_share": mass_share,
-                "density": mass_share / area_share if count and area_share > 0 else float("nan"),
-                "pointing": float((peak[shown] == index).mean()) if count else float("nan"),
-                "first": float((leader == index).mean()) if count else float("nan"),
-            }
-        )
-    return rows
+def peak(values: np.ndarray, placement: Placement, labels: np.ndarray) -> int:
+    """Return the part that holds a map's highest cell, -1 for none."""
+    centre = placement.centre(np.unravel_index(int(np.argmax(values)), values.shape))  # type: ignore[arg-type]
+    row, column = (int(np.clip(at * n / whole, 0, n - 1)) for at, n, whole in zip(centre, labels.shape, placement.image, strict=True))
+    return -1 if labels[row, column] == NOTHING else int(labels[row, column])

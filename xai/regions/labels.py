@@ -1,4 +1,4 @@
-"""Label images as masks: a PNG beside every image, a legend for its values."""
+"""Label images as parts: a PNG beside every image, a legend for its values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
+from xai.crop import Box
 from xai.errors import DataError
 from xai.modelfile import sha256
+from xai.regions.parts import NOTHING, Parts
 
 LEGEND = "legend.json"
+# CelebAMask-HQ calls left what is the person's left; the names here are the viewer's.
+CELEBAMASK = (
+    "background", "skin", "nose", "glasses", "right_eye", "left_eye", "right_brow", "left_brow", "right_ear", "left_ear",
+    "mouth_inside", "upper_lip", "lower_lip", "hair", "hat", "earrings", "necklace", "neck", "clothing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,74 +28,102 @@ class Labels:
 
     Args:
         folder: holds the label image of `a/b.jpg` as `a/b.png`.
-        names: the regions, left and right parts together.
-        values: per region the label values that belong to it.
+        names: the parts.
+        table: uint8 `(256,)`: the part of each label value, 255 for none.
+        legend: where the names come from.
     """
 
     folder: Path
     names: tuple[str, ...]
-    values: tuple[tuple[int, ...], ...]
+    table: np.ndarray
+    legend: str
 
-    def sha256(self, path: str) -> str:
+    kind = "labels"
+
+    def identity(self, path: str) -> str:
         """Return the SHA-256 of an image's label file, '' where there is none."""
-        file = (self.folder / path).with_suffix(".png")
+        file = self.file(path)
         return sha256(file) if file.is_file() else ""
 
-    def read(self, path: str) -> np.ndarray | None:
-        """Return the region masks of one image.
+    def record(self) -> dict[str, object]:
+        """Return what a run's record says of the parts."""
+        return {"kind": self.kind, "names": list(self.names), "legend": self.legend, "values": self.table.tolist()}
+
+    def file(self, path: str) -> Path:
+        """Return where the label image of an image lies."""
+        return (self.folder / path).with_suffix(".png")
+
+    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts | None:
+        """Return the parts of one image.
 
         Args:
             path: of the image, relative to the data set.
+            view: not read; label images know their parts.
+            box: the part of the picture that is looked at; label images show the whole of it.
 
         Returns:
-            bool `(R, h, w)`, exclusive, in the order of `names`; None where there is no label image.
+            At the label image's own resolution; None where there is no label image.
 
         Raises:
             DataError: the label image cannot be read.
         """
-        file = (self.folder / path).with_suffix(".png")
+        file = self.file(path)
         if not file.is_file():
             return None
         try:
             with Pillow.open(file) as image:
                 values = np.asarray(image)
-        except OSError as error:
+        except (OSError, ValueError, Pillow.DecompressionBombError) as error:
             raise DataError(f"label image '{file}' cannot be read: {error}") from None
-        if values.ndim != 2:
-            raise DataError(f"label image '{file}' has shape {values.shape}; expected one channel (grey or palette)")
-        return np.stack([np.isin(values, group) for group in self.values])
+        if values.ndim != 2 or values.dtype not in (np.uint8, np.bool_):
+            raise DataError(f"label image '{file}' has shape {values.shape} of {values.dtype}; expected one channel of 8 bits (grey or palette)")
+        labels = self.table[values.astype(np.uint8)]
+        present = np.bincount(labels.ravel(), minlength=256)[: len(self.names)] > 0
+        return Parts(labels, self.names, present.astype(np.float32)).cut(box)
 
 
 def open_labels(folder: str | Path) -> Labels:
     """Open a folder of label images; `legend.json` lies in it or up to three folders above.
 
+    Without a legend the values are CelebAMask-HQ's 19 classes, if the first label image has no other.
+
     Raises:
-        DataError: no folder, no legend, or a damaged one.
+        DataError: no folder, no legend for these values, or a damaged one.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"masks '{folder}' is no folder; expected label images with the data set's own paths")
     legend = next((place / LEGEND for place in (folder, *folder.resolve().parents[:3]) if (place / LEGEND).is_file()), None)
     if legend is None:
-        raise DataError(f'\'{folder}\' has no {LEGEND} in or above it; write one such as {{"0": "background", "1": "skin"}}')
+        if not celebamask(folder):
+            raise DataError(f'\'{folder}\' has no {LEGEND} in or above it; write one such as {{"0": "background", "1": "skin"}}')
+        return labelled(folder, dict(enumerate(CELEBAMASK)), "CelebAMask-HQ's 19 classes")
     try:
         entries = {int(value): str(name) for value, name in json.loads(legend.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise DataError(f'\'{legend}\' is no legend ({error}); expected {{"0": "background", …}}') from None
-    groups: dict[str, list[int]] = {}
-    for value, name in sorted(entries.items()):
-        groups.setdefault(both_sides(name), []).append(value)
-    return Labels(folder, tuple(groups), tuple(tuple(group) for group in groups.values()))
+    if not entries or not all(0 <= value < 256 for value in entries) or len(set(entries.values())) >= NOTHING:
+        raise DataError(f"'{legend}' is no legend: expected names for values from 0 to 255, at most {NOTHING - 1} of them")
+    return labelled(folder, entries, legend.name)
 
 
-def both_sides(name: str) -> str:
-    """Return the name of a region without its side.
+def labelled(folder: Path, entries: dict[int, str], legend: str) -> Labels:
+    """Return the labels of a folder; values with one name are one part."""
+    names = tuple(dict.fromkeys(name for _, name in sorted(entries.items())))
+    table = np.full(256, NOTHING, np.uint8)
+    for value, name in entries.items():
+        table[value] = names.index(name)
+    return Labels(folder, names, table, legend)
 
-    Example:
-        >>> both_sides("left_eye"), both_sides("nose")
-        ('eyes', 'nose')
-    """
-    for side in ("left_", "right_"):
-        if name.startswith(side):
-            return name.removeprefix(side) + "s"
-    return name
+
+def celebamask(folder: Path) -> bool:
+    """Say whether the first label image of a folder has CelebAMask-HQ's values, skin among them."""
+    first = next(iter(sorted(folder.rglob("*.png"))), None)
+    if first is None:
+        return False
+    try:
+        with Pillow.open(first) as image:
+            values = np.asarray(image)
+    except (OSError, ValueError, Pillow.DecompressionBombError):
+        return False
+    return values.ndim == 2 and values.max() < len(CELEBAMASK) and bool((values == CELEBAMASK.index("skin")).any())

@@ -1,0 +1,83 @@
+"""What face parts cost an audit: the same images mapped with and without them, and the swaps of one image."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from models import build
+from train.portraits import Artefact, write
+from xai.audit import merge, read_rows, run_shards
+from xai.detector import wrap
+from xai.maps.mapped import placements
+from xai.maps.methods import resolve
+from xai.probes.measure import measure
+from xai.regions.source import Mesh, Source, open_source
+from xai.regions.table import regions
+from xai.shard import Item, Work
+from xai.study import study_tables
+
+SIZE, DRAWN, IMAGES, ROUNDS = 256, 100, 1000, 3
+BESIDE = ("activation", "gradcam")
+
+
+def items_of(folder: Path, count: int) -> list[Item]:
+    """Return portraits as an audit's images, over and over again."""
+    paths = sorted(path for label in ("real", "fake") for path in (folder / label).iterdir())
+    chosen = [paths[index % len(paths)] for index in range(count)]
+    return [Item(index, path, f"{path.parent.name}/{path.name}", path.parent.name, f"{index:064x}") for index, path in enumerate(chosen)]
+
+
+def seconds(detector: Any, items: list[Item], work: Work) -> tuple[float, float]:
+    """Return how long maps and means take, and the region tables of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        shards = run_shards(detector, items, work, Path(folder), None, True, lambda line: None)
+        rows, _ = read_rows(shards)
+        _, measured, _ = merge(shards, rows, work, placements(detector, work.layers, work.methods), Path(folder))
+        mapped = time.perf_counter()
+        if measured is not None:
+            study_tables(measured, rows, 0)
+        return mapped - start, time.perf_counter() - mapped
+
+
+def compare() -> dict[str, float]:
+    """Measure both side by side; the medians of some rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = write(Path(folder) / "portraits", DRAWN, SIZE, artefact=Artefact.of("checkerboard"), seed=0)
+        detector = wrap(build("alexnet18", SIZE))
+        methods = resolve(("auto",), detector, BESIDE, 0)
+        plain = Work(tuple(detector.select("auto")), methods, True)
+        labels: Source | None = open_source(data=data)
+        items = items_of(data, IMAGES)
+        seconds(detector, items[:64], plain)  # warm
+        times: dict[str, list[float]] = {"plain": [], "parts": [], "tables": []}
+        for _ in range(ROUNDS):
+            times["plain"].append(seconds(detector, items, plain)[0])
+            with_parts, tables = seconds(detector, items, replace(plain, source=labels))
+            times["parts"].append(with_parts)
+            times["tables"].append(tables)
+        plain_s, parts_s, tables_s = (sorted(times[name])[ROUNDS // 2] for name in ("plain", "parts", "tables"))
+        mesh_s = seconds(detector, items[:200], replace(plain, source=Mesh()))[0] / 200
+        assert labels is not None
+        rows = regions(labels.names)
+        start = time.perf_counter()
+        found = measure(detector, items[:20], labels, rows, Path(folder) / "effects", pool=items[:DRAWN], donors=2)
+        each = (time.perf_counter() - start) / max(1, int((found.area > 0).sum()))
+    return {
+        "maps and means of 1,000 images without parts, s": plain_s,
+        "the same with parts from label images, s": parts_s,
+        "region tables with intervals and tests, s": tables_s,
+        "with parts and tables / without": (parts_s + tables_s) / plain_s,
+        "an image with parts from the mesh, ms": 1000 * mesh_s,
+        "an image without parts, ms": 1000 * plain_s / IMAGES,
+        "swaps of one region of one image (2 donors, 7 passes), ms": 1000 * each,
+    }
+
+
+if __name__ == "__main__":
+    for name, value in compare().items():
+        print(f"{name}: {value:.3g}")

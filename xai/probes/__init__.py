@@ -1,0 +1,1 @@
+"""What a detector uses: the picture is changed where it matters, and the logit is watched."""

