@@ -179,8 +179,9 @@ def difference_test(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Test whether the group and the rest have the same mean, two-sided; p < 0.05 just where `difference_interval` leaves out 0.
 
     `permutation_test` is exact where the two sides are alike in all, and too sure where their shapes
-    differ; this one is too sure on few images (below a hundred a side). A claim that must hold either
-    way takes the greater p.
+    differ (at 100 images a side, 15 % of tables with 300 cells have a false alarm after Holm's
+    correction); this one is too sure on few images (8 % at 100 a side where both are alike). A claim
+    that must hold either way takes the greater p: 3 to 6 % from 100 a side on.
 
     Args:
         values: `(N, C)`, any unit; NaN does not count.
