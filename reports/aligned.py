@@ -57,9 +57,8 @@ def differences(run: Run) -> list[Difference]:
                 continue
             content, scale = draw(data[0], data[1])
             higher, lower = (words.percent(entry[key], 0) for key in ("higher", "lower"))
-            title = (
-                f"Fakes minus reals, {words.method(entry['method'])}, layer {entry['layer']}: surely higher on {higher}, lower on {lower} of the face"
-            )
+            title = f"Fakes minus reals, {words.method(entry['method'])}, layer {entry['layer']}: "
+            title += f"surely higher on {higher}, lower on {lower} of the cells"
             shown.append(
                 Difference(
                     entry["layer"], entry["method"], charts.uri(content, "image/png"), words.number(scale, 2), scale > 0,

@@ -16,7 +16,7 @@ KINDS = {
     "net": ("Net", "other class less own class: what the part itself does"),
     "opposite": ("Other class", "the part from faces of the other class"),
     "same": ("Own class", "control: the part from faces of the same class; should be near 0"),
-    "patch": ("Random place", "control: an equally large place of the other class elsewhere in the face"),
+    "patch": ("Random place", "control: an equally large place elsewhere, from the other class"),
     "blur": ("Blurred", "takes fine detail away; smoothness may itself look generated"),
     "grey": ("Grey", "misleading: adds edges that no face has"),
 }
@@ -100,13 +100,15 @@ def name(region: str) -> str:
     return region.replace("_", " ")
 
 
-def logarithmic(value: float) -> float:
-    """Return a place on the axis of "times chance", in per cent.
+def logarithmic(value: float | None) -> float:
+    """Return a place on the axis of "times chance", in per cent; None is without end.
 
     Example:
-        >>> logarithmic(0.0), logarithmic(2.0), logarithmic(100.0)
-        (0.0, 50.0, 100.0)
+        >>> logarithmic(0.0), logarithmic(2.0), logarithmic(100.0), logarithmic(None)
+        (0.0, 50.0, 100.0, 100.0)
     """
+    if value is None:
+        return 100.0
     low, high = (math.log2(end) for end in TIMES)
     return round(100 * min(1.0, max(0.0, (math.log2(value) - low) / (high - low))), 2) if value > 0 else 0.0
 
@@ -134,7 +136,7 @@ def place(value: float, low: float, high: float) -> float:
 
 def span(part: dict[str, Any]) -> str:
     """Return the interval as text."""
-    return f"{words.fixed(part['low'])} to {words.fixed(part['high'])}"
+    return f"{words.fixed(part['low'])} to {'∞' if part['high'] is None else words.fixed(part['high'])}"
 
 
 def enough(part: dict[str, Any]) -> str:
@@ -207,7 +209,7 @@ def dot(entry: dict[str, Any], kind: str, low: float, high: float) -> Dot | None
     ends = [words.real(entry[f"{kind}{end}"]) for end in ("_low", "_high")]
     known = [value if end is None else end for end in ends]
     p = words.real(entry["p_holm"])
-    sure = kind == "net" and p is not None and p <= ALPHA
+    sure = kind == "net" and p is not None and p <= ALPHA and (value > 0 or entry["group"] != "both")
     interval = f"{words.fixed(known[0])} to {words.fixed(known[1])}" if None not in ends else ""
     places = (place(value, low, high), place(known[0], low, high), place(known[1], low, high))
     return Dot(words.fixed(value), interval, *places, "supported" if sure else "")

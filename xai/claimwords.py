@@ -14,30 +14,33 @@ def sentences(found: dict[str, Any]) -> list[str]:
     Args:
         found: `claims`, `uses`, `focus` and `parts` of `summary.json`.
     """
-    return [*(claim_sentence(entry, found["focus"]) for entry in found["claims"]), *agreement(found["uses"], bool(found["effects"]))]
+    swapped = bool(found["effects"])
+    return [*(claim_sentence(entry, found["focus"], swapped) for entry in found["claims"]), *agreement(found["uses"], swapped)]
 
 
-def claim_sentence(entry: dict[str, Any], focus: dict[str, Any]) -> str:
+def claim_sentence(entry: dict[str, Any], focus: dict[str, Any], swapped: bool) -> str:
     """Return the verdict on one claim with its numbers."""
     looked, used = entry["looked"], entry["used"]
-    return f"Claim “{entry['claim']}”. Looked at: {looked['verdict']}{looks(looked, focus)}. Used: {used['verdict']}{uses(used)}."
+    return f"Claim “{entry['claim']}”. Looked at: {looked['verdict']}{looks(looked, focus)}. Used: {used['verdict']}{uses(used, swapped)}."
 
 
 def looks(part: dict[str, Any], focus: dict[str, Any]) -> str:
     """Say on what the verdict on attention stands."""
-    where = f"{method(focus['method'])}, {part['images']} {'fakes' if focus['group'] == 'fake' else 'images'}"
+    who = "fakes" if focus["group"] == "fake" else "images"
+    where = f"{method(focus['method'])}, {part['images']} {who}"
     if part["verdict"] == "not tested":
-        return f" (too few maps with this part: {part['images']})"
+        return f" (nothing to go by in {part['images']} {who} with this part)"
+    layers = f", mean of {len(focus['layers'])} layers" if len(focus["layers"]) > 1 else ""
     text = f"{value(part, 2)} {part['unit']}, 95 % {span(part, 2)}"
     if part["unit"] == "times chance":
         text = f"{part['mass_share']:.1%} of the map on {part['area_share']:.1%} of the picture, {text}"
-    return f" ({where}, mean of {len(focus['layers'])} layers: {text}{more(part)})"
+    return f" ({where}{layers}: {text}{more(part)})"
 
 
-def uses(part: dict[str, Any]) -> str:
+def uses(part: dict[str, Any], swapped: bool) -> str:
     """Say on what the verdict on use stands."""
     if part["verdict"] == "not tested":
-        return " (no swaps)" if not part["images"] else f" (too few images with this part: {part['images']})"
+        return f" (only {part['images']} swaps of this part)" if swapped else " (no swaps)"
     text = f"{value(part, 2)} {part['unit']}, 95 % {span(part, 2)}"
     return f" (swapping it in {part['images']} images changes the logit towards the other class by {text}{more(part)})"
 
@@ -61,7 +64,7 @@ def more(part: dict[str, Any]) -> str:
     """Say how many images would decide."""
     if part["verdict"] != "undecided":
         return ""
-    return f"; about {part['needed']:,} images would decide" if part["needed"] else "; too close to the boundary for any number of images to decide"
+    return f"; about {part['needed']:,} would decide" if part["needed"] else "; too close to the boundary to say how many would decide"
 
 
 def method(name: str) -> str:
@@ -80,16 +83,18 @@ def agreement(entries: list[dict[str, Any]], swapped: bool) -> list[str]:
     groups: dict[str, list[str]] = {}
     for entry in entries:
         looked, used = entry["looked"]["verdict"], entry["used"]["verdict"]
-        said = WORDS.get((looked == "supported", used if swapped else "not tested"))
+        said = WORDS.get((looked, used if swapped else "not tested"))
         if said:
             groups.setdefault(said, []).append(entry["region"].replace("_", " "))
     return [f"{said}: {listed(groups[said], 20)}." for said in WORDS.values() if said in groups]
 
 
 WORDS = {
-    (True, "supported"): "Looked at more than chance and used",
-    (True, "refuted"): "Looked at but not used",
-    (True, "undecided"): "Looked at, use undecided",
-    (False, "supported"): "Used but not looked at more than chance",
-    (True, "not tested"): "Looked at more than chance, not tested for use",
+    ("supported", "supported"): "Looked at more than chance and used",
+    ("supported", "refuted"): "Looked at but not used",
+    ("supported", "undecided"): "Looked at, use undecided",
+    ("refuted", "supported"): "Used but not looked at more than chance",
+    ("undecided", "supported"): "Used, attention undecided",
+    ("not tested", "supported"): "Used, attention not tested",
+    ("supported", "not tested"): "Looked at more than chance, not tested for use",
 }

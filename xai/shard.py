@@ -17,7 +17,7 @@ from xai import overlay, store
 from xai.aggregate import Moments, members, outcome
 from xai.crop import Box
 from xai.detector import Detector, score
-from xai.errors import readable
+from xai.errors import ImageError, readable
 from xai.maps.methods import pairs, parse
 from xai.maps.placement import Placement
 from xai.modelfile import sha256
@@ -71,21 +71,57 @@ class Work:
         return [value for text in self.methods for value in parse(text).options.values() if isinstance(value, str)]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a decoded image until its maps are there.
+
+    Args:
+        shape: of its view.
+        small: its thumbnail as JPEG, or nothing.
+        ground: its parts, or why there are none.
+    """
+
+    shape: tuple[int, ...]
+    small: bytes
+    ground: Ground | str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes in memory."""
+        return len(self.small) + (0 if isinstance(self.ground, str) else self.ground.nbytes)
+
+
+def grounded(source: Source, item: Item, view: np.ndarray, box: Box | None, size: tuple[int, int]) -> Ground | str:
+    """Return the parts of an image, ready to be compared with its maps, or why there are none."""
+    try:
+        return Ground.of(source.parts(item.path, view, box), size)
+    except ImageError as error:
+        return str(error)
+
+
 def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
     """Return a shard's name: a hash of what went in, so that changed input gives a new shard."""
     parts = {
-        "model": detector.sha256 or weights_sha256(detector),
-        "preprocessing": detector.preprocessing.record(),
-        "positive": detector.positive,
-        "threshold": detector.threshold,
+        "detector": known(detector),
         "work": [work.layers, work.methods, work.thumbs, work.stretch],
         "donors": [sha256(value) for value in work.texts() if Path(value).is_file()],
         "parts": None if work.source is None else work.source.record(),
         "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
         "masks": [work.source.identity(item.path) for item in items] if work.source else None,
-        "format": 3,
+        "format": 4,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def known(detector: Detector) -> dict[str, Any]:
+    """Return all of a detector that decides its answers and maps."""
+    return {
+        "model": detector.sha256 or weights_sha256(detector),
+        "logit": detector.head.text,
+        "preprocessing": detector.preprocessing.record(),
+        "positive": detector.positive,
+        "threshold": detector.threshold,
+    }
 
 
 def weights_sha256(detector: Detector) -> str:
@@ -120,10 +156,9 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
     thumbs: list[np.ndarray] = []
     collector = None if work.source is None else Collector(work.source.names, pairs, placements, detector.size)
 
-    def keep(index: int, view: np.ndarray, box: Box | None) -> tuple[tuple[int, ...], bytes, Ground | None]:
+    def keep(index: int, view: np.ndarray, box: Box | None) -> Kept:
         small = overlay.encode(overlay.thumbnail(view, THUMB), quality=85) if work.thumbs else b""
-        parts = work.source.parts(items[index].path, view, box) if work.source else None
-        return view.shape, small, None if parts is None else Ground.of(parts, detector.size)
+        return Kept(view.shape, small, grounded(work.source, items[index], view, box, detector.size) if work.source else "")
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -136,13 +171,14 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
                 logits, maps = found.logits, found.maps
                 append_maps(file, maps)
                 for place, index in enumerate(batch.indices):
-                    item, (shape, small, ground) = items[index], batch.images[place]
-                    rows.append(record(detector, item, shape, float(logits[place])))
+                    item, kept = items[index], batch.images[place]
+                    rows.append(record(detector, item, kept.shape, float(logits[place])))
                     rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
                     rows[-1] |= {column: float(values[place]) for column, values in found.columns().items()}
-                    thumbs.append(np.frombuffer(small, np.uint8))
+                    thumbs.append(np.frombuffer(kept.small, np.uint8))
                     if collector is not None and work.source is not None:
-                        rows[-1]["parts"] = work.source.kind if ground else ""
+                        ground = None if isinstance(kept.ground, str) else kept.ground
+                        rows[-1] |= {"parts": work.source.kind if ground else "", "parts_missing": kept.ground if ground is None else ""}
                         collector.add(ground, {pair: values[place] for pair, values in maps.items()}, item.label)
             progress.update(len(batch.indices) + len(batch.skipped))
         file.attrs["rows"] = json.dumps(rows)

@@ -16,6 +16,7 @@ from xai.claimwords import sentences
 from xai.detector import Detector
 from xai.maps.methods import METHODS
 from xai.probes import table as effect_table
+from xai.probes.align import ANCHORS
 from xai.probes.effects import Effects
 from xai.probes.measure import measure
 from xai.probes.plan import USUAL
@@ -110,16 +111,22 @@ def study_tables(
 
 def part_record(rows: list[dict[str, Any]], source: Source) -> tuple[dict[str, Any], list[str]]:
     """Return what is known of the parts, and notes on images without any."""
-    faceless = [row["path"] for row in rows if not row["parts"]]
+    missing = {row["path"]: row["parts_missing"] for row in rows if not row["parts"]}
     names = {"names": list(source.names), "units": {name: [source.names[index] for index in parts] for name, parts in units(source.names).items()}}
-    record = names | {"kind": source.kind, "found": len(rows) - len(faceless), "faceless": faceless}
+    record = names | {"kind": source.kind, "found": len(rows) - len(missing), "faceless": missing}
     notes = []
-    if faceless:
-        what = "label image" if source.kind == "labels" else "face found"
-        first = ", ".join(faceless[:3]) + (", …" if len(faceless) > 3 else "")
-        notes.append(f"{len(faceless)} of {len(rows)} images have no {what} and are left out of everything about face parts: {first}")
+    if missing:
+        first = ", ".join(f"{path} ({why})" for path, why in list(missing.items())[:3]) + (", …" if len(missing) > 3 else "")
+        notes.append(f"{len(missing)} of {len(rows)} images have no parts and are left out of everything about face parts: {first}")
     if source.kind == "template":
         notes.append("the face parts are those of a mean face, the same for every image: right only where all faces are aligned as in FFHQ")
+    if sum(any(name in source.names for name in group) for group in ANCHORS) < 2:
+        notes.append(
+            "no two of left_eye, right_eye, nose and mouth are among the parts, so faces cannot be laid over one another: nothing is swapped"
+        )
+    copies = len(rows) - len({row["sha256"] for row in rows})
+    if copies:
+        notes.append(f"{copies} images are copies of others: intervals and tests take them for images of their own")
     return record, notes
 
 
@@ -144,7 +151,9 @@ def swap(
     """Swap the parts of a sample of the images; return the effects, or None and why not."""
     if not request.effects:
         return None, ""
-    usable = [row for row in rows if row["parts"] and row["label"]]
+    if request.effects < FEW:
+        return None, f"an effect needs {FEW} images at least, --effects {request.effects} asks for fewer"
+    usable = list({row["sha256"]: row for row in reversed(rows) if row["parts"] and row["label"]}.values())[::-1]  # of copies the first
     counts = [sum(row["label"] == label for row in usable) for label in ("real", "fake")]
     if min(counts) < FEW:
         return None, f"that takes {FEW} images with parts of each class, and there are {counts[0]} real and {counts[1]} fake"
@@ -179,7 +188,7 @@ def sample(rows: list[dict[str, Any]], count: int, seed: int) -> list[int]:
         own = [row for row in rows if row["label"] == label]
         order = [own[place] for place in rng.permutation(len(own))]
         order.sort(key=lambda row: row["split"] in ("train", "valid"))  # stable
-        chosen += [row["index"] for row in order[: -(-count // 2)]]
+        chosen += [row["index"] for row in order[: count // 2 if label == "real" else count - count // 2]]
     return sorted(chosen)
 
 

@@ -68,7 +68,7 @@ def finding(regions: list[dict[str, Any]]) -> str:
     layer, row = max(((k, v) for k, v in firsts.items() if v["region"] == region), key=lambda pair: pair[1]["density"])
     return (
         f"On fakes, HiResCAM is densest on '{region}' at {names.count(region)} of {len(names)} layers; most at {layer}, where "
-        f"{row['area_share']:.1%} of the image holds {row['mass_share']:.0%} of the map ({row['density']:.1f} times what chance would give)."
+        f"{row['area_share']:.1%} of the image holds {row['mass_share']:.0%} of the map ({row['density']:.1f} times its share of the image)."
     )
 
 

@@ -194,7 +194,7 @@ def face_parts(images: int, layers: Sequence[Any]) -> dict[str, Any]:
         for region in REGIONS
     ]
     return {
-        "parts": {"kind": "mesh", "found": images - 1, "faceless": ["fake/no<face>.jpg"], "names": list(REGIONS), "units": {},
+        "parts": {"kind": "mesh", "found": images - 1, "faceless": {"fake/no<face>.jpg": "no face found"}, "names": list(REGIONS), "units": {},
                   "swapped": 6, "donors": 2, "gap": 4.0},
         "effects": effects,
         "uses": uses,

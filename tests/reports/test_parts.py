@@ -39,6 +39,20 @@ def test_parts_that_were_not_tested_are_left_out_unless_all_were(make_run: Calla
     assert [row[0] for row in rows] == ["eyes", "nose", "mouth", "skin"] and all(row[2] is None for row in rows)
 
 
+def test_an_interval_without_end_is_drawn_to_the_edge(make_run: Callable[..., Path], edit) -> None:
+    path = make_run()
+    edit(path / "summary.json", lambda summary: summary["uses"][1]["looked"].update(high=None, verdict="undecided"))
+    dot = parts.pairs(read(path)).rows[1][1]
+    assert (dot.span, dot.high) == ("2.70 to ∞", 100.0)
+    reports.render(path)
+
+
+def test_a_net_effect_below_zero_is_no_support(make_run: Callable[..., Path], edit) -> None:
+    path = make_run()
+    edit(path / "summary.json", lambda summary: summary["effects"][0].update(net=-1.0, net_low=-2.0, net_high=-0.5))
+    assert parts.effects(read(path))[0].rows[0][3][0].verdict == ""
+
+
 def test_effects(make_run: Callable[..., Path]) -> None:
     both, fake = parts.effects(read(make_run())), None
     assert [table.group for table in both] == ["both"], fake  # the fakes' numbers are missing
@@ -72,7 +86,7 @@ def test_a_sure_difference_is_coloured_and_the_rest_is_grey() -> None:
 
 def test_the_page_says_all_of_it_and_escapes_names(make_run: Callable[..., Path]) -> None:
     page = reports.render(make_run()).read_text(encoding="utf-8")
-    for text in ("Looked at, and used", "What swapping a part does", "Where fakes differ from reals", "1 image without a face", "Claim “eyes”"):
+    for text in ("Looked at, and used", "What swapping a part does", "Where fakes differ from reals", "1 image without parts", "Claim “eyes”"):
         assert text in page
     assert "no&lt;face&gt;.jpg" in page and "no<face>" not in page
 

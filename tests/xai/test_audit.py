@@ -114,9 +114,9 @@ def test_images_without_a_label_image_are_counted_and_left_out(trained, portrait
     for path in gone:
         path.unlink()
     result = audit_folder(load(trained.model), portraits, tmp_path / "run", Request(layers="conv2d_1", masks=str(masks), effects=16, donors=1))
-    assert result.summary["parts"]["found"] == 37 and result.summary["parts"]["faceless"] == [f"fake/{path.name}" for path in gone]
+    assert result.summary["parts"]["found"] == 37 and result.summary["parts"]["faceless"] == {f"fake/{path.name}": "no label image" for path in gone}
     assert max(row["count"] for row in result.summary["regions"] if row["group"] == "fake") <= 17
-    assert result.summary["notes"][-1].startswith("3 of 40 images have no label image and are left out")
+    assert any(note.startswith("3 of 40 images have no parts and are left out") for note in result.summary["notes"])
     assert [row["path"] for row in table(result.folder / "images.csv") if not row["parts"]] == [f"fake/{path.name}" for path in gone]
 
 
@@ -277,6 +277,45 @@ def test_other_parameters_give_other_shards(trained):
         shard.identity(detector.stretch(), shard.Work(("conv2d",), ("hirescam",), True, stretch=True), [item]),
     }
     assert len(names) == 4
+
+
+def test_another_output_gives_other_shards(tmp_path):
+    """Two heads of one file answer differently: nothing of the one may stand in for the other."""
+    import keras
+
+    from xai.probes.measure import described
+    from xai.regions.source import Template
+
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(2, 4, 4)(image))
+    outputs = [keras.layers.Dense(1, activation="sigmoid", name=name)(x) for name in ("one", "two")]
+    keras.Model(image, outputs).save(tmp_path / "model.keras")
+    one, two = (load(tmp_path / "model.keras", output=name) for name in ("one", "two"))
+    item = shard.Item(0, tmp_path / "a.png", "a.png", "real", "00")
+    work = shard.Work(tuple(one.select("conv")), ("hirescam",), True)
+    assert shard.identity(one, work, [item]) != shard.identity(two, work, [item])
+    rows = {"nose": (6,)}
+    found = [described(detector, Template(), rows, ("same",), 1, 0, [item], 4, 100) for detector in (one, two)]
+    assert found[0] != found[1]
+
+
+def test_a_wrong_folder_of_masks_is_said_before_the_work(trained, portraits, tmp_path):
+    request = Request(layers="last", masks=str(portraits / "masks" / "labels" / "fake"))
+    with pytest.raises(DataError, match=r"no image has a label image; that of 'fake/.*' should be 'fake/.*\.png'"):
+        audit_folder(load(trained.model), portraits, tmp_path / "run", request)
+
+
+def test_a_damaged_label_image_costs_its_image_only(trained, portraits, tmp_path):
+    import shutil
+
+    masks = tmp_path / "masks"
+    shutil.copytree(portraits / "masks" / "labels", masks)
+    shutil.copy(portraits / "legend.json", masks)
+    path = sorted((masks / "real").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:200])
+    result = audit_folder(load(trained.model), portraits, tmp_path / "run", Request(layers="last", masks=str(masks)))
+    assert result.summary["images"]["read"] == 40 and result.summary["parts"]["found"] == 39
+    assert "cannot be read" in result.summary["parts"]["faceless"][f"real/{path.name}"]
 
 
 def mixed(folder, tmp_path, count=6):

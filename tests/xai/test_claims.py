@@ -57,6 +57,7 @@ class TestReading:
     def test_the_usual_claim(self):
         assert [claim.text for claim in parse_claims((), Known())] == ["eyes"]
         assert [claim.text for claim in parse_claims(("nose",), Known())] == ["nose"]
+        assert [claim.text for claim in parse_claims(("Left Eye", "left_eye", "nose"), Known())] == ["left_eye", "nose"]  # made twice, judged once
         assert parse_claims((), None) == []
         with pytest.raises(DataError, match="a claim needs face parts"):
             parse_claims(("eyes",), None)
@@ -93,6 +94,41 @@ class TestVerdicts:
         assert text.startswith("Claim “eyes”. Looked at: undecided (HiResCAM, 12 fakes, mean of 2 layers: ")
         assert "would decide" in text or "too close to the boundary" in text
 
+    def test_no_number_that_was_there_already_would_decide(self):
+        """After Holm's correction over many claims sure-looking effects are undecided: more images are needed, not fewer."""
+        texts = ("eyes", "nose", "lips", "skin", "background", "left_eye", "right_eye", "eyes > nose", "lips > nose", "skin > nose")
+        for seed in range(20):
+            for entry in judge([parse(text, NAMES) for text in texts], evidence(count=30, effect=0.35, seed=seed, exact=False)):
+                for part in (entry["looked"], entry["used"]):
+                    assert part["needed"] is None or (part["verdict"] == "undecided" and part["needed"] > part["images"])
+
+    def test_without_any_spread_the_side_decides(self):
+        found = evidence(count=40)
+        found.mass[:, 0], found.effects["background"] = 0.0, np.zeros(40)
+        (entry,) = judge([parse("background < 10%", NAMES)], found)
+        assert entry["looked"]["verdict"] == entry["used"]["verdict"] == "supported"
+        assert self.verdicts(found, "background > 10%") == [("refuted", "refuted")]
+
+    def test_too_small_to_matter_is_refuted_however_sure(self):
+        found = evidence(count=2000, eyes=1.03, effect=0.03, gap=20.0, spread=0.05)
+        assert self.verdicts(found, "eyes") == [("refuted", "refuted")]
+
+    def test_without_a_gap_negative_effects_are_still_refuted(self):
+        for gap in (-3.0, 0.0, float("nan")):
+            assert self.verdicts(evidence(effect=-5.0, gap=gap), "eyes")[0][1] == "refuted"
+
+    def test_a_ratio_without_ends_is_shown_as_such(self):
+        """Nothing expected and nothing found, and too little to say where the interval ends."""
+        found = evidence(count=40)
+        found.mass[:, 4] = found.chance[:, 4] = 0
+        (entry,) = judge([parse("nose", NAMES)], found)
+        assert entry["looked"]["verdict"] == "not tested"
+        rng = np.random.default_rng(1)
+        found = evidence(count=8)
+        found.chance[:, 4], found.mass[:, 4] = rng.lognormal(-6, 3, 8), rng.lognormal(-5, 1, 8)
+        (entry,) = judge([parse("nose", NAMES)], found)
+        assert entry["looked"]["low"] >= 0 and entry["looked"]["verdict"] in ("undecided", "refuted")
+
     def test_more_claims_need_more_evidence(self):
         """Holm: the smallest p of ten tests is multiplied by ten."""
         claim = parse("eyes", NAMES)
@@ -105,7 +141,9 @@ class TestVerdicts:
         (entry,) = judge([parse("eyes", NAMES)], found)
         assert entry["looked"]["verdict"] == entry["used"]["verdict"] == "not tested"
         (text,) = sentences({"claims": [entry], "uses": [], "focus": FOCUS, "effects": [1]})
-        assert text == ("Claim “eyes”. Looked at: not tested (too few maps with this part: 5). Used: not tested (too few images with this part: 5).")
+        assert (
+            text == "Claim “eyes”. Looked at: not tested (nothing to go by in 5 fakes with this part). Used: not tested (only 5 swaps of this part)."
+        )
 
     def test_without_swaps(self):
         found = evidence()
@@ -146,7 +184,9 @@ def test_words():
         return {"region": region, "looked": {"verdict": looked}, "used": {"verdict": used}}
 
     found = [entry("left_eye", "supported", "supported"), entry("hair", "supported", "refuted"), entry("nose", "refuted", "supported")]
+    found += [entry("skin", "undecided", "supported"), entry("lips", "not tested", "supported"), entry("ears", "undecided", "undecided")]
     assert agreement(found, True) == [
         "Looked at more than chance and used: left eye.", "Looked at but not used: hair.", "Used but not looked at more than chance: nose.",
+        "Used, attention undecided: skin.", "Used, attention not tested: lips.",
     ]  # fmt: skip
     assert agreement(found, False) == ["Looked at more than chance, not tested for use: left eye, hair."]

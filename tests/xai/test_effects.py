@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from xai.errors import DataError, WhyfakeError
+from xai.errors import DataError, ImageError, WhyfakeError
 from xai.preprocess import Preprocessing
 from xai.probes import measure as workflow
 from xai.probes.donors import Donor, Piece, choose, gather, rank, stream, sums, tone
 from xai.probes.effects import answers, effects
-from xai.probes.measure import PARTLESS, measure
+from xai.probes.measure import measure
 from xai.probes.plan import KINDS, Subject, cut
 from xai.probes.swap import Face, region
 from xai.regions.parts import Parts
@@ -49,8 +49,9 @@ def linear(weights: np.ndarray, threshold: float = 0.5) -> SimpleNamespace:
 
     preprocessing = Preprocessing(SIZE, SIZE)
     return SimpleNamespace(
-        logits=logits, preprocessing=preprocessing, threshold=threshold, size=(SIZE, SIZE), sha256="w", positive="fake", gradients=False, calls=calls
-    )
+        logits=logits, preprocessing=preprocessing, threshold=threshold, size=(SIZE, SIZE), sha256="w", positive="fake", gradients=False, calls=calls,
+        head=SimpleNamespace(text="the sum"),
+    )  # fmt: skip
 
 
 def image_of(seed: int, nose: int = 100) -> np.ndarray:
@@ -259,7 +260,9 @@ class Drawn:
 
     def parts(self, path, view, box=None):
         self.asked.append(path)
-        return None if path == "fake_5.png" else parts_of()
+        if path == "fake_5.png":
+            raise ImageError("no face")
+        return parts_of()
 
     def identity(self, path):
         return "drawn"
@@ -280,7 +283,7 @@ class TestMeasure:
     def test_finds_the_nose(self, folder, weights, tmp_path):
         found = measure(linear(weights), folder, Drawn(), ROWS, tmp_path / "out")
         assert found.rows == tuple(ROWS) and found.delta.shape == (18, 4, 4, 3) and set(found.skipped) == {"fake_3.png", "fake_5.png"}
-        assert found.skipped["fake_5.png"] == PARTLESS
+        assert found.skipped["fake_5.png"] == "no face"
         assert found.index.tolist() == [index for index in range(20) if index not in (3, 5)]
         fake = np.array(found.labels) == "fake"
         assert (found.mean[fake, 2, 0] < -30).all() and (found.mean[~fake, 2, 0] > 30).all()
@@ -346,7 +349,7 @@ class TestMeasure:
 
     def test_nothing_left(self, folder, weights, tmp_path):
         found = measure(linear(weights), [folder[5]], Drawn(), ROWS, tmp_path, pool=folder, donors=1, kinds=("opposite",))
-        assert found.mean.shape == (0, 4, 1) and found.skipped == {"fake_5.png": PARTLESS}
+        assert found.mean.shape == (0, 4, 1) and found.skipped == {"fake_5.png": "no face"}
 
     def test_both_classes_are_needed(self, folder, weights, tmp_path):
         with pytest.raises(DataError, match="no fake images to swap regions with"):

@@ -77,7 +77,7 @@ def test_drawn_portraits(name, portraits):
     labels = open_labels(portraits / "masks" / "labels")
     for path in sorted((portraits / "real").iterdir())[:4]:
         box = find_box(read(path), name)
-        found = labels.parts(str(path.relative_to(portraits)), None)
+        found = labels.parts(str(path.relative_to(portraits)), read(path))
         masks = np.isin(found.labels, [labels.names.index(part) for part in ("left_eye", "right_eye", "nose", "mouth")])
         assert box.cut(masks).sum() == masks.sum() and 120 <= box.side <= 240
 
@@ -116,7 +116,8 @@ def test_landmarks_lie_on_their_parts(portraits):
 
     labels = open_labels(portraits / "masks" / "labels")
     path = sorted((portraits / "real").iterdir())[0]
-    image, parts = read(path), labels.parts(str(path.relative_to(portraits)), None)
+    image = read(path)
+    parts = labels.parts(str(path.relative_to(portraits)), image)
     points = mesh.landmarks(image)
     assert points.shape == (468, 2) and points.dtype == np.float32
     for names, numbers in ((("left_eye", "right_eye"), (33, 133, 263, 362)), (("nose",), (6, 2)), (("mouth",), (61, 291, 0, 17))):

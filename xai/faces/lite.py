@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import version as package_version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -68,6 +69,14 @@ def model_file(name: str) -> Path:
     if not found:
         raise missing("mesh", PACKAGE, INSTALL)
     return found[0]
+
+
+def version() -> str:
+    """Return the version of the package with the networks; '' where it is not installed."""
+    try:
+        return package_version(PACKAGE)
+    except PackageNotFoundError:
+        return ""
 
 
 def ready(*names: str) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from scipy.stats import rankdata
 
+from xai.errors import ImageError
 from xai.probes.align import anchors
 from xai.probes.shift import COVER, Region, Shift, cover, rounded, step
 from xai.probes.swap import Face, means, region
@@ -141,11 +142,12 @@ def read(detector: Any, items: Sequence[Item], source: Source) -> list[Donor]:
     found: list[Donor] = []
     for batch in batches(detector, [item.file for item in items]):
         for place, view, box in zip(batch.indices, batch.images, batch.boxes, strict=True):
-            parts = source.parts(items[place].path, view, box)
-            if parts is not None:
-                parts = parts.resized(detector.size)
-                image = detector.preprocessing.fit(view)
-                found.append(Donor.of(items[place].index, items[place].sha256 or items[place].path, image, parts, detector.preprocessing))
+            try:
+                parts = source.parts(items[place].path, view, box).resized(detector.size)
+            except ImageError:
+                continue
+            image = detector.preprocessing.fit(view)
+            found.append(Donor.of(items[place].index, items[place].sha256 or items[place].path, image, parts, detector.preprocessing))
     return found
 
 

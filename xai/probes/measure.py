@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai import store
-from xai.errors import DataError, readable
+from xai.errors import DataError, ImageError, readable
 from xai.maps.memory import batch_size as fitting
 from xai.probes.donors import BUDGET, CLASSES, MOST, Donor, gather
 from xai.probes.effects import Effect, Effects, effects
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 SHARD = 16  # images whose effects are written at once
 FORMAT = 1  # of a shard; also changed when the same input gives other effects
-PARTLESS = "no parts found"
 
 
 def measure(
@@ -100,18 +100,11 @@ def described(
     detector: Any, source: Source, rows: Rows, kinds: Sequence[str], donors: int, seed: int, lenders: Sequence[Item], most: int, budget: int
 ) -> dict[str, Any]:
     """Return what decides every shard's content but its own images."""
-    if detector.sha256:
-        model = detector.sha256
-    else:
-        from xai.shard import weights_sha256
+    from xai.shard import known as decisive
 
-        model = weights_sha256(detector)
     return {
         "format": FORMAT,
-        "model": model,
-        "preprocessing": detector.preprocessing.record(),
-        "positive": detector.positive,
-        "threshold": detector.threshold,
+        "detector": decisive(detector),
         "source": source.record(),
         "rows": [[row, list(members)] for row, members in rows.items()],
         "kinds": list(kinds),
@@ -151,12 +144,13 @@ def run(
         for batch in batches(detector, [item.file for item in items], min(batch_size, SHARD)):
             skipped.update({readable(items[index].path): reason for index, reason in batch.skipped.items()})
             for index, view, inputs, box in zip(batch.indices, batch.images, batch.inputs, batch.boxes, strict=True):
-                parts = source.parts(items[index].path, view, box)
-                if parts is None:
-                    skipped[readable(items[index].path)] = PARTLESS
-                else:
-                    places.append(index)
-                    yield Subject(Face(inputs, parts.resized(detector.size)), items[index].label, items[index].sha256 or items[index].path)
+                try:
+                    parts = source.parts(items[index].path, view, box).resized(detector.size)
+                except ImageError as error:
+                    skipped[readable(items[index].path)] = str(error)
+                    continue
+                places.append(index)
+                yield Subject(Face(inputs, parts), items[index].label, items[index].sha256 or items[index].path)
 
     found = effects(detector, subjects(), pools, rows, kinds=kinds, donors=donors, seed=seed, batch_size=batch_size, progress=progress)
     progress(len(items) - len(found))
@@ -186,7 +180,7 @@ def load(path: Path) -> dict[str, np.ndarray] | None:
             shard = {key: file[key] for key in ("place", "skipped", "logit", "delta", "flipped", "donor", "area")}
         json.loads(str(shard["skipped"]))
         return shard
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile):
         return None
 
 

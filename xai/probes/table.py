@@ -46,9 +46,9 @@ def effect_rows(effects: Effects, homes: Mapping[str, str], gap: float) -> list[
             delta = delta * towards(effects)[:, None, None]
         delta, flips = delta[chosen], flips[chosen]  # (M, R, K)
         net = net_of(effects, delta)
+        delta, flips = (np.where(np.isnan(net)[..., None], np.nan, values) for values in (delta, flips))  # all of the same images
         count = (~np.isnan(net)).sum(0)
-        enough = count >= LEAST
-        p = np.where(enough, mean_test(net), np.nan)
+        p = np.where(count >= LEAST, mean_test(net, strict=True), np.nan)
         adjusted = holm(p)
         measures: dict[str, np.ndarray] = {"net": net}
         for place, kind in enumerate(effects.kinds):
@@ -56,6 +56,7 @@ def effect_rows(effects: Effects, homes: Mapping[str, str], gap: float) -> list[
         found: dict[str, np.ndarray] = {"images": count, "p": p, "p_holm": adjusted}
         for name, values in measures.items():
             value, low, high = mean_interval(values)
+            enough = (~np.isnan(values)).sum(0) >= LEAST
             found |= {name: value, f"{name}_low": np.where(enough, low, np.nan), f"{name}_high": np.where(enough, high, np.nan)}
         found["share_of_gap"] = found["net"] / gap if gap > 0 else np.full(len(count), np.nan)
         table += [

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai.aggregate import is_empty
 from xai.maps.placement import Placement
 from xai.regions.frame import Frame
 from xai.regions.null import GRID, centred, moved, shares
 from xai.regions.parts import NOTHING, Parts
 
 SIDE = 64, 256  # cells a side on which mass is measured: half of the image's pixels, but not fewer nor more than these
+ANCHORED = 128  # pixels a side of labels that are good enough for the middles of eyes, nose and mouth
 
 Pair = tuple[str, str]
 
@@ -38,12 +38,19 @@ class Ground:
     centre: np.ndarray
     frame: Frame | None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes in memory."""
+        return self.labels.nbytes + self.masks.nbytes + self.chance.nbytes
+
     @classmethod
     def of(cls, parts: Parts, image: tuple[int, int]) -> Ground:
         """Prepare the parts of an image; `image` is the network's input size."""
-        height, width = (min(side, max(SIDE[0], min(side // 2, SIDE[1]))) for side in image)
+        height, width = (int(np.clip(side // 2 // GRID * GRID, *SIDE)) for side in image)
         masks = shares(parts, (height, width))
-        return cls(parts.labels, masks, moved(parts).reshape(len(masks), -1), masks.mean((1, 2)), centred(parts), Frame.of(parts, image))
+        small = parts.resized((min(ANCHORED, parts.labels.shape[0]), min(ANCHORED, parts.labels.shape[1])))
+        chance = moved(masks, parts.names).reshape(len(masks), -1)
+        return cls(parts.labels, masks, chance, masks.mean((1, 2)), centred(masks), Frame.of(small, image))
 
 
 def attend(maps: Mapping[Pair, np.ndarray], placements: Mapping[str, Placement], ground: Ground) -> dict[Pair, np.ndarray]:
@@ -72,18 +79,23 @@ def attend(maps: Mapping[Pair, np.ndarray], placements: Mapping[str, Placement],
     found = {pair: np.full(2 * len(ground.area) + 1, np.nan) for pair in maps}
     for pair in found:
         found[pair][-1] = -1
-    shown = [pair for pair, values in maps.items() if not is_empty(values[None])[0]]
-    if not shown:
-        return found
-    positive = [np.maximum(maps[pair], 0) for pair in shown]
-    positive = [(values / values.max()).astype(np.float32, copy=False) for values in positive]
-    fine, rough = (np.stack([placements[layer].place(values, size).ravel() for (layer, _), values in zip(shown, positive, strict=True)])
-                   for size in (ground.masks.shape[1:], (GRID, GRID)))  # (P, h w)  # fmt: skip
-    with np.errstate(invalid="ignore"):  # all of it outside the image
-        mass = fine @ ground.masks.reshape(len(ground.area), -1).T / fine.sum(1)[:, None]
-        chance = rough @ ground.chance.T / rough.sum(1)[:, None]
-    for index, pair in enumerate(shown):
-        found[pair] = np.concatenate([mass[index], chance[index], [peak(maps[pair], placements[pair[0]], ground.labels)]])
+    for layer in dict.fromkeys(layer for layer, _ in maps):
+        pairs = [pair for pair in maps if pair[0] == layer]
+        positive = np.stack([maps[pair] for pair in pairs]).clip(0)
+        highest = positive.max((1, 2))
+        pairs, positive = [pair for pair, top in zip(pairs, highest, strict=True) if top > 0], positive[highest > 0]
+        if not pairs:
+            continue
+        positive = (positive / highest[highest > 0][:, None, None]).astype(np.float32, copy=False)
+        height, width = ground.masks.shape[1:]
+        fine = placements[layer].place(positive, (height, width))
+        rough = fine.reshape(len(pairs), GRID, height // GRID, GRID, width // GRID).sum((2, 4)).reshape(len(pairs), -1)
+        whole = rough.sum(1)[:, None]
+        with np.errstate(invalid="ignore"):  # all of it outside the image
+            mass = fine.reshape(len(pairs), -1) @ ground.masks.reshape(len(ground.area), -1).T / whole
+            chance = rough @ ground.chance.T / whole
+        for index, pair in enumerate(pairs):
+            found[pair] = np.concatenate([mass[index], chance[index], [peak(maps[pair], placements[layer], ground.labels)]])
     return found
 
 

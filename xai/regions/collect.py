@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -76,11 +77,12 @@ class Collector:
 
     def align(self, frame: Frame, maps: Mapping[Pair, np.ndarray], label: str) -> None:
         """Add an image's maps in the mean face's frame; empty ones are left out."""
-        for (layer, method), values in maps.items():
-            if (values > 0).any():
-                key = (label, layer, method)
-                shown, seen = frame.bring(values, self.placements[layer])
-                self.aligned[key] = self.aligned.get(key, Sums.none()).plus(shown, seen)
+        for layer in dict.fromkeys(layer for layer, _ in maps):
+            pairs = [pair for pair in maps if pair[0] == layer and maps[pair].max() > 0]
+            if pairs:
+                shown, seen = frame.bring(np.stack([maps[pair] for pair in pairs]), self.placements[layer])
+                for pair, values in zip(pairs, shown, strict=True):
+                    self.aligned.setdefault((label, *pair), Sums.none()).add(values, seen)
 
     def write(self, file: h5py.File) -> None:
         """Write what was measured into a shard."""
@@ -90,27 +92,31 @@ class Collector:
         for pair, values in self.found.items():
             home[f"maps/{store.home(*pair)}"] = np.array(values, np.float64).reshape(-1, count + 1)
         for (label, layer, method), sums in self.aligned.items():
-            home[f"aligned/{label}/{store.home(layer, method)}"] = sums.packed()
+            home[f"aligned/{label}/{store.home(layer, method)}"] = sums.values
 
 
-def joined(files: Sequence[h5py.File], names: tuple[str, ...], pairs: Sequence[Pair]) -> Measured:
-    """Return what shards measured, as one."""
+def joined(shards: Sequence[Path], names: tuple[str, ...], pairs: Sequence[Pair]) -> Measured:
+    """Return what shards measured, as one; they are opened one after another."""
     count = len(names)
-    ground = np.concatenate([file[f"{HOME}/ground"][:] for file in files])
-    found = {pair: np.concatenate([file[f"{HOME}/maps/{store.home(*pair)}"][:] for file in files]) for pair in pairs}
+    ground: list[np.ndarray] = []
+    found: dict[Pair, list[np.ndarray]] = {pair: [] for pair in pairs}
     aligned: dict[tuple[str, str, str], Sums] = {}
-    for file in files:
-        for label in ("real", "fake"):
+    for path in shards:
+        with h5py.File(path, "r") as file:
+            ground.append(file[f"{HOME}/ground"][:])
             for pair in pairs:
-                place = file.get(f"{HOME}/aligned/{label}/{store.home(*pair)}")
-                if place is not None:
-                    aligned[label, *pair] = aligned.get((label, *pair), Sums.none()).merge(Sums.unpacked(place[:]))
+                found[pair].append(file[f"{HOME}/maps/{store.home(*pair)}"][:])
+                for label in ("real", "fake"):
+                    place = file.get(f"{HOME}/aligned/{label}/{store.home(*pair)}")
+                    if place is not None:
+                        aligned[label, *pair] = aligned.get((label, *pair), Sums.none()).merge(Sums(place[:]))
+    grounds, whole = np.concatenate(ground), {pair: np.concatenate(parts) for pair, parts in found.items()}
     return Measured(
         names,
-        ground[:, :count],
-        ground[:, count:],
-        {pair: values[:, :count] for pair, values in found.items()},
-        {pair: values[:, count:-1] for pair, values in found.items()},
-        {pair: values[:, -1].astype(int) for pair, values in found.items()},
+        grounds[:, :count],
+        grounds[:, count:],
+        {pair: values[:, :count] for pair, values in whole.items()},
+        {pair: values[:, count:-1] for pair, values in whole.items()},
+        {pair: values[:, -1].astype(int) for pair, values in whole.items()},
         aligned,
     )

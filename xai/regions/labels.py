@@ -6,15 +6,18 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image as Pillow
 
 from xai.crop import Box
-from xai.errors import DataError
+from xai.errors import DataError, ImageError
 from xai.modelfile import sha256
 from xai.regions.parts import NOTHING, Parts
 
 LEGEND = "legend.json"
+LONGEST = 1024  # pixels: the longer side of the labels at most
+ASKEW = 0.02  # difference in aspect from which a label image is not the picture's own
 # CelebAMask-HQ calls left what is the person's left; the names here are the viewer's.
 CELEBAMASK = (
     "background", "skin", "nose", "glasses", "right_eye", "left_eye", "right_brow", "left_brow", "right_ear", "left_ear",
@@ -53,33 +56,46 @@ class Labels:
         """Return where the label image of an image lies."""
         return (self.folder / path).with_suffix(".png")
 
-    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts | None:
+    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts:
         """Return the parts of one image.
 
         Args:
             path: of the image, relative to the data set.
-            view: not read; label images know their parts.
+            view: uint8 `(h, w, 3)`, what is looked at; only its shape is read.
             box: the part of the picture that is looked at; label images show the whole of it.
 
         Returns:
-            At the label image's own resolution; None where there is no label image.
+            At the label image's own resolution, its longer side 1,024 pixels at most.
 
         Raises:
-            DataError: the label image cannot be read.
+            ImageError: there is no label image, it cannot be read, or it has not the shape of the picture.
         """
         file = self.file(path)
         if not file.is_file():
-            return None
+            raise ImageError("no label image")
         try:
             with Pillow.open(file) as image:
                 values = np.asarray(image)
         except (OSError, ValueError, Pillow.DecompressionBombError) as error:
-            raise DataError(f"label image '{file}' cannot be read: {error}") from None
+            raise ImageError(f"label image cannot be read: {error}") from None
         if values.ndim != 2 or values.dtype not in (np.uint8, np.bool_):
-            raise DataError(f"label image '{file}' has shape {values.shape} of {values.dtype}; expected one channel of 8 bits (grey or palette)")
-        labels = self.table[values.astype(np.uint8)]
+            raise ImageError(f"label image has shape {values.shape} of {values.dtype}; expected one channel of 8 bits (grey or palette)")
+        height, width = view.shape[:2] if box is None else box.image
+        if abs(values.shape[0] * width - values.shape[1] * height) > ASKEW * max(values.shape[0] * width, values.shape[1] * height):
+            raise ImageError(f"label image of {values.shape[1]} x {values.shape[0]} does not fit a picture of {width} x {height}")
+        values = thinned(values.astype(np.uint8))
+        labels = self.table[values]
         present = np.bincount(labels.ravel(), minlength=256)[: len(self.names)] > 0
         return Parts(labels, self.names, present.astype(np.float32)).cut(box)
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """Return a label image with its longer side at most 1,024 pixels, each the label that lies there."""
+    scale = LONGEST / max(values.shape)
+    if scale >= 1:
+        return values
+    height, width = (max(1, round(side * scale)) for side in values.shape)
+    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def open_labels(folder: str | Path) -> Labels:
@@ -108,7 +124,8 @@ def open_labels(folder: str | Path) -> Labels:
 
 
 def labelled(folder: Path, entries: dict[int, str], legend: str) -> Labels:
-    """Return the labels of a folder; values with one name are one part."""
+    """Return the labels of a folder; values with one name are one part, capitals and spaces are no other name."""
+    entries = {value: name.strip().lower().replace(" ", "_") for value, name in entries.items()}
     names = tuple(dict.fromkeys(name for _, name in sorted(entries.items())))
     table = np.full(256, NOTHING, np.uint8)
     for value, name in entries.items():

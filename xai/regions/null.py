@@ -7,6 +7,7 @@ over all moves there are instead of a few drawn ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +20,7 @@ MOVED = 0.5  # of a mask leaves its place on average; one that cannot is spread 
 CENTRE = 0.25  # sigma of the centre prior, in sides
 
 
-def moved(parts: Parts, grid: int = GRID) -> np.ndarray:
+def moved(masks: np.ndarray, names: Sequence[str], grid: int = GRID) -> np.ndarray:
     """Return how often each cell is covered by each part's mask, moved at random.
 
     A part of the face moves inside the face, any other inside the picture: to every place at which 95 %
@@ -27,37 +28,46 @@ def moved(parts: Parts, grid: int = GRID) -> np.ndarray:
     moving its pixels one by one would give.
 
     Args:
-        parts: of the image.
-        grid: cells a side.
+        masks: float32 `(R, h, w)` from `shares`, sides that are multiples of `grid`.
+        names: of the parts.
+        grid: cells a side on which they are moved.
 
     Returns:
         float32 `(R, grid, grid)` in [0, 1]; sums to the part's own area in cells. Zero for absent parts.
 
     Example:
-        >>> labels = np.zeros((32, 32), np.uint8)
-        >>> labels[0, 0] = 1  # one cell of the 1,024 may go anywhere
-        >>> cover = moved(Parts(labels, ("skin", "nose"), np.ones(2, np.float32)))
+        >>> nose = np.zeros((32, 32), np.float32)
+        >>> nose[0, 0] = 1  # one cell of the 1,024 may go anywhere
+        >>> masks = np.stack([1 - nose, nose])
+        >>> cover = moved(masks, ("skin", "nose"))
         >>> bool(np.allclose(cover[1], 1 / 1024)), bool(np.allclose(cover[0], 1023 / 1024))
         (True, True)
     """
     from scipy.fft import irfft2, rfft2
 
-    masks = shares(parts, (grid, grid))  # (R, g, g)
-    inside = np.array([name not in OUTSIDE for name in parts.names])
-    domain = np.where(inside[:, None, None], masks[inside].sum(0), np.float32(1))
+    rows, columns = (side // grid for side in masks.shape[1:])
+    masks = masks.reshape(len(masks), grid, rows, grid, columns).mean((2, 4))
+    cover = np.zeros_like(masks)
     area = masks.sum((1, 2))
+    face = masks[[name not in OUTSIDE for name in names]].sum(0)
     size = (2 * grid, 2 * grid)
-    spectra = rfft2(masks, size)
-    kept = irfft2(np.conj(spectra) * rfft2(domain, size), size)  # of the mask, at every move
-    moves = kept >= np.maximum(KEPT * area, 1e-3)[:, None, None]
-    moves[:, grid, :] = moves[:, :, grid] = False  # further than any move
-    cover = irfft2(spectra * rfft2(moves.astype(np.float32), size), size)[:, :grid, :grid].clip(0)
-    total = cover.sum((1, 2))
-    cover *= (area / np.maximum(total, 1e-9))[:, None, None]
-    left = (cover * masks).sum((1, 2))  # of the mask still in place
-    even = domain * (area / np.maximum(domain.sum((1, 2)), 1e-9))[:, None, None]
-    fixed = (total < 1e-6) | (left > (1 - MOVED) * (masks**2).sum((1, 2)))
-    return np.where(fixed[:, None, None], even, cover).astype(np.float32)
+    for domain, inner in ((face, True), (np.ones_like(face), False)):
+        some = np.flatnonzero([(name not in OUTSIDE) == inner and part > 0 for name, part in zip(names, area, strict=True)])
+        if not len(some):
+            continue
+        own, whole = masks[some], area[some]
+        spectra = rfft2(own, size)
+        kept = irfft2(np.conj(spectra) * rfft2(domain, size), size)  # of the mask, at every move
+        moves = kept >= np.maximum(KEPT * whole, 1e-3)[:, None, None]
+        moves[:, grid, :] = moves[:, :, grid] = False  # further than any move
+        found = irfft2(spectra * rfft2(moves.astype(np.float32), size), size)[:, :grid, :grid].clip(0)
+        total = found.sum((1, 2))
+        found *= (whole / np.maximum(total, 1e-9))[:, None, None]
+        left = (found * own).sum((1, 2))  # of the mask still in place
+        fixed = (total < 1e-6) | (left > (1 - MOVED) * (own**2).sum((1, 2)))
+        even = domain * (whole / max(float(domain.sum()), 1e-9))[:, None, None]
+        cover[some] = np.where(fixed[:, None, None], even, found)
+    return cover
 
 
 def shares(parts: Parts, size: tuple[int, int]) -> np.ndarray:
@@ -85,15 +95,23 @@ def grid_cells(shape: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarra
     return cells, np.maximum(pixels, 1)
 
 
-def centred(parts: Parts) -> np.ndarray:
+def centred(masks: np.ndarray) -> np.ndarray:
     """Return the share of a look at the middle of the picture that falls on each part, float32 `(R,)`.
 
     The look is a Gaussian around the centre with a standard deviation of a quarter of the side: what a map
     would give that knew nothing but that faces are in the middle.
+
+    Args:
+        masks: float32 `(R, h, w)` from `shares`.
     """
-    look = 1.0
-    for axis, length in enumerate(parts.labels.shape):
-        at = (np.arange(length) + 0.5) / length - 0.5
-        look = look * np.exp(-0.5 * (at / CENTRE) ** 2).reshape(-1, *[1] * (1 - axis))
-    found = np.bincount(parts.labels.ravel(), np.asarray(look).ravel(), minlength=256)
-    return (found[: len(parts.names)] / np.sum(look)).astype(np.float32)
+    look = middle(masks.shape[1], masks.shape[2])
+    return (masks.reshape(len(masks), -1) @ look.ravel()).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def middle(height: int, width: int) -> np.ndarray:
+    """Return a look at the middle, float32 `(h, w)`, summing to 1."""
+    rows, columns = (np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / CENTRE) ** 2) for side in (height, width))
+    look = np.outer(rows / rows.sum(), columns / columns.sum()).astype(np.float32)
+    look.setflags(write=False)
+    return look

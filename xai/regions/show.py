@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from xai import overlay, store
-from xai.errors import FACELESS, DataError, ImageError, nothing_left
+from xai.errors import DataError, ImageError, nothing_left
 from xai.images import find, read
 from xai.overlays import cut, output_names, outside
 from xai.progress import bar
@@ -82,7 +82,6 @@ def show_regions(
     files = outside(find(sources), folder)[:limit]
     names = output_names(files)
     say(f"{len(files)} image{'s' if len(files) != 1 else ''}, parts from {described(source, masks)}")
-    missing = f"no label image in '{masks}'" if masks else f"{FACELESS} by mesh"
     skipped: dict[str, str] = {}
     rows: list[tuple[Any, ...]] = []
     with bar(len(files), "drawing parts", quiet=quiet) as progress:
@@ -90,8 +89,6 @@ def show_regions(
             try:
                 image = read(file)
                 parts = source.parts(inner(file, sources), image)
-                if parts is None:
-                    raise ImageError(missing)
                 store.write_bytes(folder / f"{cut(name, 200)}__parts.png", overlay.encode(draw(image, parts), ".png"))
                 rows += [(file.as_posix(), *row, source.kind) for row in measure(parts)]
             except ImageError as error:

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from xai.crop import Box
-from xai.errors import DataError, ModelError
+from xai.errors import FACELESS, DataError, ModelError, NoFaceError
+from xai.faces import lite
+from xai.modelfile import sha256
 from xai.regions.labels import LEGEND, open_labels
 from xai.regions.parts import Parts
 
@@ -27,13 +29,16 @@ class Source(Protocol):
     def names(self) -> tuple[str, ...]:
         """Return the names of all parts it knows."""
 
-    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts | None:
-        """Return the parts of one image; None where there is no face or no label image.
+    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts:
+        """Return the parts of one image.
 
         Args:
             path: of the image, relative to the data set.
             view: uint8 `(h, w, 3)`, RGB: what the detector gets to see, before it is resized.
             box: the part of the picture that the view is; None for the whole.
+
+        Raises:
+            ImageError: there are none, with the reason: no face found, no label image, or one that does not fit.
         """
 
     def identity(self, path: str) -> str:
@@ -56,19 +61,29 @@ class Mesh:
 
         return NAMES
 
-    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts | None:
-        """Return the parts of one image; arguments as in `Source`."""
+    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts:
+        """Return the parts of one image; arguments and errors as in `Source`."""
         from xai.regions import meshparts
 
-        return meshparts.parts(view)
+        found = meshparts.parts(view)
+        if found is None:
+            raise NoFaceError(f"{FACELESS} by mesh")
+        return found
 
     def identity(self, path: str) -> str:
         """Return nothing: the image decides."""
         return ""
 
     def record(self) -> dict[str, Any]:
-        """Return what a run's record says of the parts."""
-        return {"kind": self.kind, "names": list(self.names)}
+        """Return what a run's record says of the parts; they change with the weights and with the mesh."""
+        from xai.regions import borders, template
+
+        return {
+            "kind": self.kind,
+            "names": list(self.names),
+            "data": [sha256(borders.WEIGHTS)[:12], sha256(template.MEAN)[:12]],
+            "mesh": lite.version(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +92,7 @@ class Template(Mesh):
 
     kind = "template"
 
-    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts | None:
+    def parts(self, path: str, view: np.ndarray, box: Box | None = None) -> Parts:
         """Return the parts of the mean face in the size of the view."""
         from xai.regions import template
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from xai.inference import difference_interval, mean_interval, mean_test, ratio_interval, share_interval
+from xai.inference import difference_interval, difference_test, mean_interval, mean_test, ratio_interval, share_interval
 from xai.multiple import holm
 from xai.permutation import permutation_test
 from xai.regions.collect import Measured
 from xai.regions.parts import units
 
 LEAST = 8  # images, below which a mean gets no interval and no test
+SIDES = 20  # images of each class, below which fakes are not compared with reals
 FIELDS = (
     "group", "layer", "method", "region", "within", "count", "empty", "area_share",
     "mass_share", "mass_share_low", "mass_share_high", "density", "density_low", "density_high",
@@ -47,16 +48,14 @@ def within(names: tuple[str, ...]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What was measured, one column per (layer, method, region), one row per image.
+    """One map's measurements against the rows of the table.
 
     Args:
-        keys: (layer, method, region) per column.
-        area, centre, mass, chance: float64 `(N, C)`; NaN where the image lacks the part or the map is empty.
-        pointed, led: whether the map's highest cell lies on the part, and whether no part is denser, float64 `(N, C)`; NaN likewise.
-        empty: whether the column's map is empty in an image that has parts, bool `(N, C)`.
+        area, centre, mass, chance: float64 `(N, K)`; NaN where the image lacks the part or the map is empty.
+        pointed, led: whether the map's highest cell lies on the part, and whether it has mass and no part is denser, likewise.
+        empty: whether the map is empty in an image that has the part, bool `(N, K)`.
     """
 
-    keys: list[tuple[str, str, str]]
     area: np.ndarray
     centre: np.ndarray
     mass: np.ndarray
@@ -65,31 +64,26 @@ class Columns:
     led: np.ndarray
     empty: np.ndarray
 
+    def of(self, chosen: np.ndarray) -> Columns:
+        """Return those of some images."""
+        return Columns(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-def columns(measured: Measured) -> Columns:
-    """Return the measurements as columns."""
+
+def columns(measured: Measured, pair: tuple[str, str]) -> Columns:
+    """Return the measurements of one layer and method."""
     rows, homes = regions(measured.names), within(measured.names)
     outer = np.array([not home for home in homes.values()])
-    area, centre = (summed(values, rows) for values in (measured.area, measured.centre))
+    area, centre, mass, chance = (summed(values, rows) for values in (measured.area, measured.centre, measured.mass[pair], measured.chance[pair]))
     area = np.where(area > 0, area, np.nan)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("area", "centre", "mass", "chance", "pointed", "led", "empty")}
-    keys = []
-    for pair, shares in measured.mass.items():
-        mass = summed(shares, rows)
-        shown = ~np.isnan(mass) & ~np.isnan(area)
-        density = np.where(shown, mass, -1.0) / np.where(shown, area, 1.0)
-        led = np.zeros(mass.shape)
-        for level in (outer, ~outer):  # sets and single parts against each other, the parts of sets among themselves
-            if level.any():
-                led[:, level] = density[:, level] >= density[:, level].max(1, keepdims=True)
-        pointed = np.stack([np.isin(measured.peak[pair], members) for members in rows.values()], 1)
-        for name, values in (
-            ("area", area), ("centre", centre), ("mass", mass), ("chance", summed(measured.chance[pair], rows)), ("pointed", pointed), ("led", led)
-        ):  # fmt: skip
-            parts[name].append(np.where(shown, values, np.nan))
-        parts["empty"].append(np.isnan(mass) & ~np.isnan(area))
-        keys += [(*pair, row) for row in rows]
-    return Columns(keys, **{name: np.concatenate(values, 1) for name, values in parts.items()})
+    shown, empty = ~np.isnan(mass) & ~np.isnan(area), np.isnan(mass) & ~np.isnan(area)
+    density = np.where(shown, mass, -1.0) / np.where(shown, area, 1.0)
+    led = np.zeros(mass.shape)
+    for level in (outer, ~outer):  # sets and single parts against each other, the parts of sets among themselves
+        if level.any():
+            led[:, level] = (density[:, level] >= density[:, level].max(1, keepdims=True)) & (density[:, level] > 0)
+    pointed = np.stack([np.isin(measured.peak[pair], members) for members in rows.values()], 1)
+    area, centre, mass, chance, pointed, led = (np.where(shown, values, np.nan) for values in (area, centre, mass, chance, pointed, led))
+    return Columns(area, centre, mass, chance, pointed, led, empty)
 
 
 def summed(values: np.ndarray, rows: Mapping[str, tuple[int, ...]]) -> np.ndarray:
@@ -113,39 +107,52 @@ def attention_rows(measured: Measured, groups: Mapping[str, np.ndarray]) -> list
         `times_chance` the mean mass share ÷ the mean share of the moved mask, `centre_density` the density of a look
         at the middle of the picture.
     """
-    found, homes, table = columns(measured), within(measured.names), []
-    for group, chosen in groups.items():
-        area, centre, mass, chance, pointed, led, empty = (
-            values[chosen] for values in (found.area, found.centre, found.mass, found.chance, found.pointed, found.led, found.empty)
-        )
-        count = (~np.isnan(mass)).sum(0)
-        enough = count >= LEAST
-        p = np.where(enough, mean_test(mass - chance), np.nan)
-        measures = {
-            "mass_share": mean_interval(mass, bounds=(0, 1)),
-            "density": ratio_interval(mass, area, bounds=(0, np.inf)),
-            "times_chance": ratio_interval(mass, chance, bounds=(0, np.inf)),
-            "pointing": share_interval(np.nansum(pointed, 0), count),
-            "first": share_interval(np.nansum(led, 0), count),
-        }
-        values: dict[str, np.ndarray] = {
-            "count": count,
-            "empty": empty.sum(0),
-            "area_share": mean(area),
-            "chance_share": mean(chance),
-            "centre_density": mean(centre) / mean(area),
-            "p": p,
-            "p_holm": holm(p),
-        }
-        for name, (value, low, high) in measures.items():
-            values |= {name: value, f"{name}_low": np.where(enough, low, np.nan), f"{name}_high": np.where(enough, high, np.nan)}
-        table += [
-            {"group": group, "layer": layer, "method": method, "region": region, "within": homes[region]}
-            | {name: values[name][index].item() for name in FIELDS[5:]}
-            for index, (layer, method, region) in enumerate(found.keys)
-            if count[index] or empty[:, index].any()
-        ]
-    return table
+    homes = within(measured.names)
+    tables: dict[str, list[dict[str, Any]]] = {group: [] for group in groups}
+    for pair in measured.mass:  # one map at a time: memory is that of the measurements
+        found = columns(measured, pair)
+        for group, chosen in groups.items():
+            values = summary(found.of(chosen))
+            tables[group] += [
+                {"group": group, "layer": pair[0], "method": pair[1], "region": region, "within": home}
+                | {name: values[name][index].item() for name in FIELDS[5:]}
+                for index, (region, home) in enumerate(homes.items())
+                if values["count"][index] or values["empty"][index]
+            ]
+    for rows in tables.values():
+        corrected(rows)
+    return [row for rows in tables.values() for row in rows]
+
+
+def summary(found: Columns) -> dict[str, np.ndarray]:
+    """Return the measures of one map in one group by name, `(K,)` each; p is not corrected yet."""
+    count = (~np.isnan(found.mass)).sum(0)
+    enough = count >= LEAST
+    measures = {
+        "mass_share": mean_interval(found.mass, bounds=(0, 1)),
+        "density": ratio_interval(found.mass, found.area, bounds=(0, np.inf)),
+        "times_chance": ratio_interval(found.mass, found.chance, bounds=(0, np.inf)),
+        "pointing": share_interval(np.nansum(found.pointed, 0), count),
+        "first": share_interval(np.nansum(found.led, 0), count),
+    }
+    values: dict[str, np.ndarray] = {
+        "count": count,
+        "empty": found.empty.sum(0),
+        "area_share": mean(found.area),
+        "chance_share": mean(found.chance),
+        "centre_density": mean(found.centre) / mean(found.area),
+        "p": np.where(enough, mean_test(found.mass - found.chance, strict=True), np.nan),
+        "p_holm": np.full(len(count), np.nan),
+    }
+    for name, (value, low, high) in measures.items():
+        values |= {name: value, f"{name}_low": np.where(enough, low, np.nan), f"{name}_high": np.where(enough, high, np.nan)}
+    return values
+
+
+def corrected(rows: list[dict[str, Any]]) -> None:
+    """Fill in `p_holm` of one family."""
+    for row, p in zip(rows, holm(np.array([row["p"] for row in rows], float)), strict=True):
+        row["p_holm"] = float(p)
 
 
 def mean(values: np.ndarray) -> np.ndarray:
@@ -156,9 +163,10 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 
 def difference_rows(measured: Measured, fake: np.ndarray, real: np.ndarray, seed: int = 0) -> list[dict[str, Any]]:
-    """Return how the fakes' mass shares differ from the reals', with intervals and permutation tests.
+    """Return how the fakes' mass shares differ from the reals', with intervals and tests.
 
-    One family over all rows, corrected by Holm's method.
+    p is the greater one of a permutation test, which is exact where fakes and reals are alike in all, and of a test
+    that allows for unlike shapes. One family over all rows, corrected by Holm's method.
 
     Args:
         measured: of all images.
@@ -166,20 +174,25 @@ def difference_rows(measured: Measured, fake: np.ndarray, real: np.ndarray, seed
         seed: of the permutations.
 
     Returns:
-        Rows with the fields of `DIFFERENCES`; none where a class has fewer than eight images.
+        Rows with the fields of `DIFFERENCES`; none where a class has fewer than 20 images with the part.
     """
-    found, homes = columns(measured), within(measured.names)
-    mass = found.mass[fake | real]
+    homes, table = within(measured.names), []
     is_fake = fake[fake | real]
-    fakes, reals = ((~np.isnan(mass[chosen])).sum(0) for chosen in (is_fake, ~is_fake))
-    enough = (fakes >= LEAST) & (reals >= LEAST)
-    if not enough.any():
-        return []
-    difference, low, high = difference_interval(mass, is_fake, bounds=(-1, 1))
-    p = np.where(enough, permutation_test(mass, is_fake, seed=seed), np.nan)
-    values = {"fakes": fakes, "reals": reals, "difference": difference, "difference_low": low, "difference_high": high, "p": p, "p_holm": holm(p)}
-    return [
-        {"layer": layer, "method": method, "region": region, "within": homes[region]} | {name: values[name][index].item() for name in DIFFERENCES[4:]}
-        for index, (layer, method, region) in enumerate(found.keys)
-        if enough[index]
-    ]
+    draws = max(9_999, 40 * len(homes) * len(measured.mass))  # so that the smallest p survives the correction
+    for pair in measured.mass:
+        mass = columns(measured, pair).of(fake | real).mass
+        fakes, reals = ((~np.isnan(mass[chosen])).sum(0) for chosen in (is_fake, ~is_fake))
+        enough = np.flatnonzero((fakes >= SIDES) & (reals >= SIDES))
+        if not len(enough):
+            continue
+        difference, low, high = difference_interval(mass, is_fake, bounds=(-1, 1))
+        p = np.maximum(permutation_test(mass[:, enough], is_fake, draws, seed), difference_test(mass[:, enough], is_fake, strict=True))
+        values = {"fakes": fakes, "reals": reals, "difference": difference, "difference_low": low, "difference_high": high}
+        table += [
+            {"layer": pair[0], "method": pair[1], "region": list(homes)[index], "within": list(homes.values())[index]}
+            | {name: value[index].item() for name, value in values.items()}
+            | {"p": chance, "p_holm": np.nan}
+            for index, chance in zip(enough, p.tolist(), strict=True)
+        ]
+    corrected(table)
+    return table
