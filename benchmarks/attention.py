@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from models import build
 from train.portraits import Artefact, write
@@ -15,6 +16,7 @@ from xai.detector import wrap
 from xai.maps.mapped import placements
 from xai.maps.methods import resolve
 from xai.probes.measure import measure
+from xai.regions.collect import Collector
 from xai.regions.source import Mesh, Source, open_source
 from xai.regions.table import regions
 from xai.shard import Item, Work
@@ -54,13 +56,15 @@ def compare() -> dict[str, float]:
         labels: Source | None = open_source(data=data)
         items = items_of(data, IMAGES)
         seconds(detector, items[:64], plain)  # warm
-        times: dict[str, list[float]] = {"plain": [], "parts": [], "tables": []}
+        times: dict[str, list[float]] = {"plain": [], "attended": [], "parts": [], "tables": []}
         for _ in range(ROUNDS):
             times["plain"].append(seconds(detector, items, plain)[0])
+            with patch.object(Collector, "align"):
+                times["attended"].append(seconds(detector, items, replace(plain, source=labels))[0])
             with_parts, tables = seconds(detector, items, replace(plain, source=labels))
             times["parts"].append(with_parts)
             times["tables"].append(tables)
-        plain_s, parts_s, tables_s = (sorted(times[name])[ROUNDS // 2] for name in ("plain", "parts", "tables"))
+        plain_s, attended_s, parts_s, tables_s = (sorted(times[name])[ROUNDS // 2] for name in ("plain", "attended", "parts", "tables"))
         mesh_s = seconds(detector, items[:200], replace(plain, source=Mesh()))[0] / 200
         assert labels is not None
         rows = regions(labels.names)
@@ -69,9 +73,11 @@ def compare() -> dict[str, float]:
         each = (time.perf_counter() - start) / max(1, int((found.area > 0).sum()))
     return {
         "maps and means of 1,000 images without parts, s": plain_s,
-        "the same with parts from label images, s": parts_s,
+        "the same with attention to parts from label images, s": attended_s,
+        "the same with differences on the mean face too, s": parts_s,
         "region tables with intervals and tests, s": tables_s,
-        "with parts and tables / without": (parts_s + tables_s) / plain_s,
+        "attention and tables / without": (attended_s + tables_s) / plain_s,
+        "all of it / without": (parts_s + tables_s) / plain_s,
         "an image with parts from the mesh, ms": 1000 * mesh_s,
         "an image without parts, ms": 1000 * plain_s / IMAGES,
         "swaps of one region of one image (2 donors, 7 passes), ms": 1000 * each,

@@ -139,12 +139,12 @@ def ratio_interval(top: np.ndarray, bottom: np.ndarray, level: float = LEVEL, bo
         ends = []
         for sign in (-1, 1):
             # outwards until refused, then halve
-            steps = sign * np.geomspace(0.1, 1e4, 200)[:, None] * error
+            steps = sign * np.geomspace(0.1, 1e4, 60)[:, None] * error
             out = refused(ratio + steps)
             first = out.argmax(0)
             columns = np.arange(len(first))
             near, far = np.where(first > 0, steps[first - 1, columns], 0), steps[first, columns]
-            for _ in range(50):
+            for _ in range(36):
                 middle = (near + far) / 2
                 outside = refused(ratio + middle)
                 near, far = np.where(outside, near, middle), np.where(outside, middle, far)

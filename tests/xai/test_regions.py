@@ -274,11 +274,13 @@ class TestFrame:
     def test_sums(self):
         rng = np.random.default_rng(0)
         maps, seen = rng.normal(size=(6, SIDE, SIDE)), rng.uniform(size=(6, SIDE, SIDE)) < 0.9
-        one, first, rest = Sums.none(), Sums.none(), Sums.none()
+        one, first, rest = Sums.none(2), Sums.none(2), Sums.none(2)
         for index, (values, shown) in enumerate(zip(maps, seen, strict=True)):
-            one.add(values, shown)
-            (rest if index < 5 else first).add(values, shown)
+            for sums in (one, rest if index < 5 else first):
+                sums.add(np.stack([values, -values]), np.stack([shown, shown]))
         two = first.merge(rest)
+        assert one.of(1).mean[shown] == pytest.approx(-one.of(0).mean[shown])
+        one, two = one.of(0), two.of(0)
         masked = np.ma.array(maps, mask=~seen)
         for sums in (one, two):
             assert np.nan_to_num(sums.mean) == pytest.approx(masked.mean(0).filled(0), abs=1e-9)
@@ -369,7 +371,7 @@ class TestTable:
         collector = Collector(NAMES, [("l", "m")], where, (64, 64))
         collector.add(Ground.of(parts, (64, 64)), {("l", "m"): only}, "fake")
         collector.add(Ground.of(bare, (64, 64)), {("l", "m"): none}, "fake")
-        led = columns(through_files([collector]), ("l", "m")).led
+        led = next(columns(through_files([collector]))).led
         assert dict(zip(regions(NAMES), led[0], strict=True)) == {
             "background": 0, "skin": 0, "eyes": 1, "left_eye": 1, "right_eye": 0, "nose": 0, "lips": 0,
         }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from xai.maps.placement import Placement
 from xai.regions.frame import Frame
+from xai.regions.grid import shrunk
 from xai.regions.null import GRID, centred, moved, shares
 from xai.regions.parts import NOTHING, Parts
 
@@ -46,7 +47,7 @@ class Ground:
     @classmethod
     def of(cls, parts: Parts, image: tuple[int, int]) -> Ground:
         """Prepare the parts of an image; `image` is the network's input size."""
-        height, width = (int(np.clip(side // 2 // GRID * GRID, *SIDE)) for side in image)
+        height, width = (int(np.clip(side // 2, *SIDE)) for side in image)
         masks = shares(parts, (height, width))
         small = parts.resized((min(ANCHORED, parts.labels.shape[0]), min(ANCHORED, parts.labels.shape[1])))
         chance = moved(masks, parts.names).reshape(len(masks), -1)
@@ -79,28 +80,35 @@ def attend(maps: Mapping[Pair, np.ndarray], placements: Mapping[str, Placement],
     found = {pair: np.full(2 * len(ground.area) + 1, np.nan) for pair in maps}
     for pair in found:
         found[pair][-1] = -1
+    height, width = ground.masks.shape[1:]
+    shown: list[Pair] = []
+    fine, peaks = [], []
     for layer in dict.fromkeys(layer for layer, _ in maps):
         pairs = [pair for pair in maps if pair[0] == layer]
-        positive = np.stack([maps[pair] for pair in pairs]).clip(0)
-        highest = positive.max((1, 2))
-        pairs, positive = [pair for pair, top in zip(pairs, highest, strict=True) if top > 0], positive[highest > 0]
-        if not pairs:
-            continue
-        positive = (positive / highest[highest > 0][:, None, None]).astype(np.float32, copy=False)
-        height, width = ground.masks.shape[1:]
-        fine = placements[layer].place(positive, (height, width))
-        rough = fine.reshape(len(pairs), GRID, height // GRID, GRID, width // GRID).sum((2, 4)).reshape(len(pairs), -1)
-        whole = rough.sum(1)[:, None]
-        with np.errstate(invalid="ignore"):  # all of it outside the image
-            mass = fine.reshape(len(pairs), -1) @ ground.masks.reshape(len(ground.area), -1).T / whole
-            chance = rough @ ground.chance.T / whole
-        for index, pair in enumerate(pairs):
-            found[pair] = np.concatenate([mass[index], chance[index], [peak(maps[pair], placements[layer], ground.labels)]])
-    return found
+        values = np.stack([maps[pair] for pair in pairs])
+        flat = values.reshape(len(pairs), -1)
+        cells = flat.argmax(1)
+        highest = flat[np.arange(len(pairs)), cells]
+        some = np.flatnonzero(highest > 0)
+        shown += [pairs[index] for index in some]
+        positive = np.maximum(values[some], 0, dtype=np.float32) / highest[some, None, None].astype(np.float32)
+        placed = placements[layer].place(positive, (height, width))
+        fine.append(placed.reshape(len(some), height * width))
+        peaks.append(labels_at(cells[some], placements[layer], ground.labels))
+    mapped = np.concatenate(fine) if fine else np.zeros((0, height * width), np.float32)
+    rough = shrunk(mapped.reshape(len(mapped), height, width), (GRID, GRID)).reshape(len(mapped), GRID * GRID)
+    with np.errstate(invalid="ignore"):  # all of it outside the image
+        mass = mapped @ ground.masks.reshape(len(ground.area), -1).T / mapped.sum(1)[:, None]
+        chance = rough @ ground.chance.T / rough.sum(1)[:, None]
+    measured = np.concatenate([mass, chance, np.concatenate([*peaks, np.zeros(0)])[:, None]], 1, dtype=np.float64)
+    return found | dict(zip(shown, measured, strict=True))
 
 
-def peak(values: np.ndarray, placement: Placement, labels: np.ndarray) -> int:
-    """Return the part that holds a map's highest cell, -1 for none."""
-    centre = placement.centre(np.unravel_index(int(np.argmax(values)), values.shape))  # type: ignore[arg-type]
-    row, column = (int(np.clip(at * n / whole, 0, n - 1)) for at, n, whole in zip(centre, labels.shape, placement.image, strict=True))
-    return -1 if labels[row, column] == NOTHING else int(labels[row, column])
+def labels_at(cells: np.ndarray, placement: Placement, labels: np.ndarray) -> np.ndarray:
+    """Return the part on which each cell's centre lies, int `(k,)`, -1 for none; cells are counted row by row."""
+    at = []
+    for axis, index in zip((0, 1), np.unravel_index(cells, placement.cells), strict=True):
+        centre = placement.stride[axis] * index + placement.offset[axis]
+        at.append(np.clip(centre * labels.shape[axis] / placement.image[axis], 0, labels.shape[axis] - 1).astype(int))
+    found = labels[at[0], at[1]].astype(int)
+    return np.where(found == NOTHING, -1, found)

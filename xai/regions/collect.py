@@ -12,7 +12,7 @@ import numpy as np
 from xai import store
 from xai.maps.placement import Placement
 from xai.regions.attention import Ground, Pair, attend
-from xai.regions.frame import Frame, Sums
+from xai.regions.frame import SIDE, Frame, Sums
 
 HOME = "regions"
 
@@ -53,7 +53,7 @@ class Collector:
         self.names, self.pairs, self.placements, self.image = names, pairs, placements, image
         self.grounds: list[np.ndarray] = []
         self.found: dict[Pair, list[np.ndarray]] = {pair: [] for pair in pairs}
-        self.aligned: dict[tuple[str, str, str], Sums] = {}
+        self.aligned: dict[str, Sums] = {}
 
     def add(self, ground: Ground | None, maps: Mapping[Pair, np.ndarray], label: str) -> None:
         """Measure the maps of one image; without parts it counts as NaN.
@@ -77,12 +77,12 @@ class Collector:
 
     def align(self, frame: Frame, maps: Mapping[Pair, np.ndarray], label: str) -> None:
         """Add an image's maps in the mean face's frame; empty ones are left out."""
-        for layer in dict.fromkeys(layer for layer, _ in maps):
-            pairs = [pair for pair in maps if pair[0] == layer and maps[pair].max() > 0]
-            if pairs:
-                shown, seen = frame.bring(np.stack([maps[pair] for pair in pairs]), self.placements[layer])
-                for pair, values in zip(pairs, shown, strict=True):
-                    self.aligned.setdefault((label, *pair), Sums.none()).add(values, seen)
+        shown, seen = np.empty((len(self.pairs), SIDE, SIDE)), np.empty((len(self.pairs), SIDE, SIDE), bool)
+        for layer in dict.fromkeys(layer for layer, _ in self.pairs):
+            own = [index for index, pair in enumerate(self.pairs) if pair[0] == layer]
+            shown[own], seen[own] = frame.bring(np.stack([maps[self.pairs[index]] for index in own]), self.placements[layer])
+        seen &= np.array([maps[pair].max() > 0 for pair in self.pairs])[:, None, None]
+        self.aligned.setdefault(label, Sums.none(len(self.pairs))).add(shown, seen)
 
     def write(self, file: h5py.File) -> None:
         """Write what was measured into a shard."""
@@ -91,8 +91,8 @@ class Collector:
         home["ground"] = np.array(self.grounds, np.float64).reshape(-1, count)
         for pair, values in self.found.items():
             home[f"maps/{store.home(*pair)}"] = np.array(values, np.float64).reshape(-1, count + 1)
-        for (label, layer, method), sums in self.aligned.items():
-            home[f"aligned/{label}/{store.home(layer, method)}"] = sums.values
+        for label, sums in self.aligned.items():
+            home[f"aligned/{label}"] = sums.values
 
 
 def joined(shards: Sequence[Path], names: tuple[str, ...], pairs: Sequence[Pair]) -> Measured:
@@ -100,16 +100,14 @@ def joined(shards: Sequence[Path], names: tuple[str, ...], pairs: Sequence[Pair]
     count = len(names)
     ground: list[np.ndarray] = []
     found: dict[Pair, list[np.ndarray]] = {pair: [] for pair in pairs}
-    aligned: dict[tuple[str, str, str], Sums] = {}
+    aligned: dict[str, Sums] = {}
     for path in shards:
         with h5py.File(path, "r") as file:
             ground.append(file[f"{HOME}/ground"][:])
             for pair in pairs:
                 found[pair].append(file[f"{HOME}/maps/{store.home(*pair)}"][:])
-                for label in ("real", "fake"):
-                    place = file.get(f"{HOME}/aligned/{label}/{store.home(*pair)}")
-                    if place is not None:
-                        aligned[label, *pair] = aligned.get((label, *pair), Sums.none()).merge(Sums(place[:]))
+            for label in file.get(f"{HOME}/aligned", ()):
+                aligned[label] = aligned.get(label, Sums.none(len(pairs))).merge(Sums(file[f"{HOME}/aligned/{label}"][:]))
     grounds, whole = np.concatenate(ground), {pair: np.concatenate(parts) for pair, parts in found.items()}
     return Measured(
         names,
@@ -118,5 +116,5 @@ def joined(shards: Sequence[Path], names: tuple[str, ...], pairs: Sequence[Pair]
         {pair: values[:, :count] for pair, values in whole.items()},
         {pair: values[:, count:-1] for pair, values in whole.items()},
         {pair: values[:, -1].astype(int) for pair, values in whole.items()},
-        aligned,
+        {(label, *pair): sums.of(index) for label, sums in aligned.items() for index, pair in enumerate(pairs)},
     )

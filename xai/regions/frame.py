@@ -10,6 +10,7 @@ import numpy as np
 
 from xai.maps.placement import Placement
 from xai.probes.align import align, anchors
+from xai.regions.grid import shrunk
 from xai.regions.parts import Parts
 
 SIDE = 64  # cells a side of the common frame
@@ -49,7 +50,7 @@ class Frame:
         """
         step = [max(1, cells // SIDE) for cells in placement.cells]
         height, width = (cells // s for cells, s in zip(placement.cells, step, strict=True))
-        small = maps[:, : height * step[0], : width * step[1]].reshape(len(maps), height, step[0], width, step[1]).mean((2, 4), dtype=np.float32)
+        small = shrunk(maps[:, : height * step[0], : width * step[1]].astype(np.float32, copy=False), (height, width))
         stride = [placement.stride[axis] * step[axis] for axis in (0, 1)]
         offset = [placement.offset[axis] + placement.stride[axis] * (step[axis] - 1) / 2 for axis in (0, 1)]
         # cell i of the frame is centred at (i + 1/2) / SIDE; a pixel is cell (pixel - offset) / stride of the map
@@ -80,27 +81,32 @@ class Sums:
     """Maps in the frame added up per cell; merging them knows no order.
 
     Args:
-        values: float64 `(3, 64, 64)`: maps that have the cell, their sum and sum of squares.
+        values: float64 `(3, ..., 64, 64)`: maps that have the cell, their sum and sum of squares.
     """
 
     values: np.ndarray
 
     @classmethod
-    def none(cls) -> Sums:
-        """Return the sums of no map."""
-        return cls(np.zeros((3, SIDE, SIDE)))
+    def none(cls, count: int) -> Sums:
+        """Return the sums of so many kinds of maps, of which none was seen yet."""
+        return cls(np.zeros((3, count, SIDE, SIDE)))
 
-    def add(self, values: np.ndarray, seen: np.ndarray) -> None:
-        """Add a map, in place.
+    def of(self, index: int) -> Sums:
+        """Return the sums of one kind of maps."""
+        return Sums(self.values[:, index])
+
+    def add(self, maps: np.ndarray, seen: np.ndarray) -> None:
+        """Add one map of each kind, in place.
 
         Args:
-            values: float `(64, 64)`.
-            seen: bool `(64, 64)`, where it has cells.
+            maps: float64 `(count, 64, 64)`; set to 0 where they are not seen.
+            seen: bool `(count, 64, 64)`, where they have cells.
         """
-        exact = values.astype(np.float64) * seen
+        maps *= seen
         self.values[0] += seen
-        self.values[1] += exact
-        self.values[2] += exact * exact
+        self.values[1] += maps
+        maps *= maps
+        self.values[2] += maps
 
     def merge(self, other: Sums) -> Sums:
         """Return the sums of both."""
@@ -108,17 +114,17 @@ class Sums:
 
     @property
     def count(self) -> np.ndarray:
-        """Maps that have the cell, float64 `(64, 64)`."""
+        """Maps that have the cell, float64 `(..., 64, 64)`."""
         return self.values[0]
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean per cell, float64 `(64, 64)`; NaN where no map has it."""
+        """Mean per cell, float64 `(..., 64, 64)`; NaN where no map has it."""
         with np.errstate(invalid="ignore"):
             return np.where(self.count > 0, self.values[1] / np.maximum(self.count, 1), np.nan)
 
     @property
     def variance(self) -> np.ndarray:
-        """Sample variance per cell, float64 `(64, 64)`; NaN below two maps."""
+        """Sample variance per cell, float64 `(..., 64, 64)`; NaN below two maps."""
         spread = self.values[2] - self.count * np.nan_to_num(self.mean) ** 2
         return np.where(self.count > 1, np.maximum(spread, 0) / np.maximum(self.count - 1, 1), np.nan)

@@ -12,10 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from xai.regions.grid import shrunk
 from xai.regions.parts import OUTSIDE, Parts
 
 GRID = 32  # cells a side on which masks are moved
 KEPT = 0.95  # of a mask stays inside where it may move
+LARGE = 0.25  # of where it may be; a larger part is spread evenly
 MOVED = 0.5  # of a mask leaves its place on average; one that cannot is spread evenly instead
 CENTRE = 0.25  # sigma of the centre prior, in sides
 
@@ -24,11 +26,11 @@ def moved(masks: np.ndarray, names: Sequence[str], grid: int = GRID) -> np.ndarr
     """Return how often each cell is covered by each part's mask, moved at random.
 
     A part of the face moves inside the face, any other inside the picture: to every place at which 95 %
-    of it stay inside. A part too large to move is spread evenly over where it may be, which is what
-    moving its pixels one by one would give.
+    of it stay inside. A part too large to move (a quarter of where it may be, or half of it would stay in
+    place) is spread evenly instead, which is what moving its pixels one by one would give.
 
     Args:
-        masks: float32 `(R, h, w)` from `shares`, sides that are multiples of `grid`.
+        masks: float32 `(R, h, w)` from `shares`.
         names: of the parts.
         grid: cells a side on which they are moved.
 
@@ -45,14 +47,15 @@ def moved(masks: np.ndarray, names: Sequence[str], grid: int = GRID) -> np.ndarr
     """
     from scipy.fft import irfft2, rfft2
 
-    rows, columns = (side // grid for side in masks.shape[1:])
-    masks = masks.reshape(len(masks), grid, rows, grid, columns).mean((2, 4))
+    masks = shrunk(masks, (grid, grid))
     cover = np.zeros_like(masks)
     area = masks.sum((1, 2))
     face = masks[[name not in OUTSIDE for name in names]].sum(0)
     size = (2 * grid, 2 * grid)
     for domain, inner in ((face, True), (np.ones_like(face), False)):
-        some = np.flatnonzero([(name not in OUTSIDE) == inner and part > 0 for name, part in zip(names, area, strict=True)])
+        mine = np.array([(name not in OUTSIDE) == inner for name in names])
+        cover[mine] = domain * (area[mine] / max(float(domain.sum()), 1e-9))[:, None, None]
+        some = np.flatnonzero(mine & (area > 0) & (area <= LARGE * domain.sum()))
         if not len(some):
             continue
         own, whole = masks[some], area[some]
@@ -65,8 +68,7 @@ def moved(masks: np.ndarray, names: Sequence[str], grid: int = GRID) -> np.ndarr
         found *= (whole / np.maximum(total, 1e-9))[:, None, None]
         left = (found * own).sum((1, 2))  # of the mask still in place
         fixed = (total < 1e-6) | (left > (1 - MOVED) * (own**2).sum((1, 2)))
-        even = domain * (whole / max(float(domain.sum()), 1e-9))[:, None, None]
-        cover[some] = np.where(fixed[:, None, None], even, found)
+        cover[some[~fixed]] = found[~fixed]
     return cover
 
 
@@ -83,16 +85,16 @@ def shares(parts: Parts, size: tuple[int, int]) -> np.ndarray:
     count, known = size[0] * size[1], len(parts.names)
     at = np.minimum(labels.ravel(), known).astype(np.int32)  # what belongs to no part comes last
     found = np.bincount(cells + count * at, minlength=(known + 1) * count)[: known * count]
-    return (found.reshape(-1, *size) / pixels).astype(np.float32)
+    return found.reshape(-1, *size).astype(np.float32) * pixels
 
 
 @lru_cache(maxsize=16)
 def grid_cells(shape: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cell that each pixel's centre lies in, int32 `(h * w,)`, and the pixels of each cell, `(rows, columns)`."""
+    """Return the cell that each pixel's centre lies in, int32 `(h * w,)`, and one over the pixels of each cell, float32 `(rows, columns)`."""
     rows, columns = ((np.arange(length) * cells + cells // 2) // length for length, cells in zip(shape, size, strict=True))
     cells = (rows[:, None] * size[1] + columns).astype(np.int32).ravel()
     pixels = np.bincount(cells, minlength=size[0] * size[1]).reshape(size)
-    return cells, np.maximum(pixels, 1)
+    return cells, (1 / np.maximum(pixels, 1)).astype(np.float32)
 
 
 def centred(masks: np.ndarray) -> np.ndarray:

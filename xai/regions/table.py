@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +15,9 @@ from xai.regions.collect import Measured
 from xai.regions.parts import units
 
 LEAST = 8  # images, below which a mean gets no interval and no test
+CELLS = 5_000_000  # measurements in hand at once
+DOUBTFUL = 0.05  # p from which a difference is permuted but a few times
+FEW = 499  # permutations of such a one
 SIDES = 20  # images of each class, below which fakes are not compared with reals
 FIELDS = (
     "group", "layer", "method", "region", "within", "count", "empty", "area_share",
@@ -48,14 +51,16 @@ def within(names: tuple[str, ...]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """One map's measurements against the rows of the table.
+    """Some maps' measurements against the rows of the table, one column per map and row.
 
     Args:
-        area, centre, mass, chance: float64 `(N, K)`; NaN where the image lacks the part or the map is empty.
+        keys: (layer, method, region) per column.
+        area, centre, mass, chance: float64 `(N, C)`; NaN where the image lacks the part or the map is empty.
         pointed, led: whether the map's highest cell lies on the part, and whether it has mass and no part is denser, likewise.
-        empty: whether the map is empty in an image that has the part, bool `(N, K)`.
+        empty: whether the map is empty in an image that has the part, bool `(N, C)`.
     """
 
+    keys: list[tuple[str, str, str]]
     area: np.ndarray
     centre: np.ndarray
     mass: np.ndarray
@@ -66,24 +71,31 @@ class Columns:
 
     def of(self, chosen: np.ndarray) -> Columns:
         """Return those of some images."""
-        return Columns(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Columns(self.keys, *(getattr(self, field.name)[chosen] for field in fields(self)[1:]))
 
 
-def columns(measured: Measured, pair: tuple[str, str]) -> Columns:
-    """Return the measurements of one layer and method."""
+def columns(measured: Measured) -> Iterator[Columns]:
+    """Yield the measurements of as many maps at once as memory allows."""
     rows, homes = regions(measured.names), within(measured.names)
     outer = np.array([not home for home in homes.values()])
-    area, centre, mass, chance = (summed(values, rows) for values in (measured.area, measured.centre, measured.mass[pair], measured.chance[pair]))
+    area, centre = (summed(values, rows) for values in (measured.area, measured.centre))
     area = np.where(area > 0, area, np.nan)
-    shown, empty = ~np.isnan(mass) & ~np.isnan(area), np.isnan(mass) & ~np.isnan(area)
-    density = np.where(shown, mass, -1.0) / np.where(shown, area, 1.0)
-    led = np.zeros(mass.shape)
-    for level in (outer, ~outer):  # sets and single parts against each other, the parts of sets among themselves
-        if level.any():
-            led[:, level] = (density[:, level] >= density[:, level].max(1, keepdims=True)) & (density[:, level] > 0)
-    pointed = np.stack([np.isin(measured.peak[pair], members) for members in rows.values()], 1)
-    area, centre, mass, chance, pointed, led = (np.where(shown, values, np.nan) for values in (area, centre, mass, chance, pointed, led))
-    return Columns(area, centre, mass, chance, pointed, led, empty)
+    pairs = list(measured.mass)
+    step = max(1, CELLS // (area.size or 1))
+    for some in (pairs[start : start + step] for start in range(0, len(pairs), step)):
+        parts: list[list[np.ndarray]] = []
+        for pair in some:
+            mass, chance = (summed(table[pair], rows) for table in (measured.mass, measured.chance))
+            shown, empty = ~np.isnan(mass) & ~np.isnan(area), np.isnan(mass) & ~np.isnan(area)
+            density = np.where(shown, mass, -1.0) / np.where(shown, area, 1.0)
+            led = np.zeros(mass.shape)
+            for level in (outer, ~outer):  # sets and single parts against each other, the parts of sets among themselves
+                if level.any():
+                    led[:, level] = (density[:, level] >= density[:, level].max(1, keepdims=True)) & (density[:, level] > 0)
+            pointed = np.stack([np.isin(measured.peak[pair], members) for members in rows.values()], 1)
+            parts.append([*(np.where(shown, values, np.nan) for values in (area, centre, mass, chance, pointed, led)), empty])
+        joined = [np.concatenate(values, 1) for values in zip(*parts, strict=True)]
+        yield Columns([(*pair, row) for pair in some for row in rows], *joined)
 
 
 def summed(values: np.ndarray, rows: Mapping[str, tuple[int, ...]]) -> np.ndarray:
@@ -109,14 +121,13 @@ def attention_rows(measured: Measured, groups: Mapping[str, np.ndarray]) -> list
     """
     homes = within(measured.names)
     tables: dict[str, list[dict[str, Any]]] = {group: [] for group in groups}
-    for pair in measured.mass:  # one map at a time: memory is that of the measurements
-        found = columns(measured, pair)
+    for found in columns(measured):
         for group, chosen in groups.items():
             values = summary(found.of(chosen))
             tables[group] += [
-                {"group": group, "layer": pair[0], "method": pair[1], "region": region, "within": home}
+                {"group": group, "layer": layer, "method": method, "region": region, "within": homes[region]}
                 | {name: values[name][index].item() for name in FIELDS[5:]}
-                for index, (region, home) in enumerate(homes.items())
+                for index, (layer, method, region) in enumerate(found.keys)
                 if values["count"][index] or values["empty"][index]
             ]
     for rows in tables.values():
@@ -125,7 +136,7 @@ def attention_rows(measured: Measured, groups: Mapping[str, np.ndarray]) -> list
 
 
 def summary(found: Columns) -> dict[str, np.ndarray]:
-    """Return the measures of one map in one group by name, `(K,)` each; p is not corrected yet."""
+    """Return the measures of one group by name, `(C,)` each; p is not corrected yet."""
     count = (~np.isnan(found.mass)).sum(0)
     enough = count >= LEAST
     measures = {
@@ -179,20 +190,21 @@ def difference_rows(measured: Measured, fake: np.ndarray, real: np.ndarray, seed
     homes, table = within(measured.names), []
     is_fake = fake[fake | real]
     draws = max(9_999, 40 * len(homes) * len(measured.mass))  # so that the smallest p survives the correction
-    for pair in measured.mass:
-        mass = columns(measured, pair).of(fake | real).mass
+    for found in columns(measured):
+        mass = found.mass[fake | real]
         fakes, reals = ((~np.isnan(mass[chosen])).sum(0) for chosen in (is_fake, ~is_fake))
         enough = np.flatnonzero((fakes >= SIDES) & (reals >= SIDES))
         if not len(enough):
             continue
         difference, low, high = difference_interval(mass, is_fake, bounds=(-1, 1))
-        p = np.maximum(permutation_test(mass[:, enough], is_fake, draws, seed), difference_test(mass[:, enough], is_fake, strict=True))
+        p = difference_test(mass[:, enough], is_fake, strict=True)
+        for some, many in ((p <= DOUBTFUL, draws), (~(p <= DOUBTFUL), FEW)):  # what is doubtful already need not be known well
+            if some.any():
+                p[some] = np.maximum(p[some], permutation_test(mass[:, enough[some]], is_fake, many, seed))
         values = {"fakes": fakes, "reals": reals, "difference": difference, "difference_low": low, "difference_high": high}
-        table += [
-            {"layer": pair[0], "method": pair[1], "region": list(homes)[index], "within": list(homes.values())[index]}
-            | {name: value[index].item() for name, value in values.items()}
-            | {"p": chance, "p_holm": np.nan}
-            for index, chance in zip(enough, p.tolist(), strict=True)
-        ]
+        for index, chance in zip(enough, p.tolist(), strict=True):
+            layer, method, region = found.keys[index]
+            row = {"layer": layer, "method": method, "region": region, "within": homes[region]}
+            table.append(row | {name: value[index].item() for name, value in values.items()} | {"p": chance, "p_holm": np.nan})
     corrected(table)
     return table
