@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import agreement, batch, feeding, onepass, sampling
+from benchmarks import agreement, attention, batch, feeding, onepass, sampling
 from benchmarks.rival import PYTHON
 from xai import store
 from xai.backend import import_quietly
@@ -53,21 +53,30 @@ def reading() -> str:
     return section(f"Training at {feeding.SIZE} x {feeding.SIZE} from JPEG files", text, feeding.compare())
 
 
+def parts() -> str:
+    """Return the section of what face parts cost."""
+    text = (
+        f"`alexnet18` at {attention.SIZE} x {attention.SIZE}, five layers, three methods, {attention.IMAGES:,} portraits with label images, "
+        f"medians of {attention.ROUNDS} rounds, each runs all in turn. The map pass decodes, maps, averages and writes."
+    )
+    return section("Face parts in an audit", text, attention.compare())
+
+
 def main() -> None:
     """Measure and write the tables, one after the other, so that a stop loses one only."""
     import_quietly()
     place, found = machine(), versions()
     rivals = "; xplique 2.0.2 in an environment of its own (tensorflow 2.20.0, the same keras)" if PYTHON.exists() else ""
-    parts = [
+    pages = [
         "# Measured\n\n"
         f"`make bench` on {place['processor']}, {place['cores']} cores, {place['memory_gib']} GiB; "
         f"tensorflow {found['tensorflow']}, keras {found['keras']}{rivals}\n"
     ]
     first, *others = onepass.CASES
-    for work in (partial(one_pass, first), overlays, many_passes, agreeing, reading, *(partial(one_pass, case) for case in others)):
-        parts.append(work())
-        print(parts[-1], flush=True)
-        store.write_text(Path(__file__).with_name("results.md"), "\n".join(parts))
+    for work in (partial(one_pass, first), overlays, parts, many_passes, agreeing, reading, *(partial(one_pass, case) for case in others)):
+        pages.append(work())
+        print(pages[-1], flush=True)
+        store.write_text(Path(__file__).with_name("results.md"), "\n".join(pages))
 
 
 if __name__ == "__main__":
