@@ -9,7 +9,6 @@ import numpy as np
 
 from xai.maps.placement import Placement
 from xai.regions.frame import Frame
-from xai.regions.grid import shrunk
 from xai.regions.null import GRID, centred, moved, shares
 from xai.regions.parts import NOTHING, Parts
 
@@ -82,7 +81,7 @@ def attend(maps: Mapping[Pair, np.ndarray], placements: Mapping[str, Placement],
         found[pair][-1] = -1
     height, width = ground.masks.shape[1:]
     shown: list[Pair] = []
-    fine, peaks = [], []
+    fine, rough, peaks = [], [], []
     for layer in dict.fromkeys(layer for layer, _ in maps):
         pairs = [pair for pair in maps if pair[0] == layer]
         values = np.stack([maps[pair] for pair in pairs])
@@ -95,11 +94,11 @@ def attend(maps: Mapping[Pair, np.ndarray], placements: Mapping[str, Placement],
         placed = placements[layer].place(positive, (height, width))
         fine.append(placed.reshape(len(some), height * width))
         peaks.append(labels_at(cells[some], placements[layer], ground.labels))
-    mapped = np.concatenate(fine) if fine else np.zeros((0, height * width), np.float32)
-    rough = shrunk(mapped.reshape(len(mapped), height, width), (GRID, GRID)).reshape(len(mapped), GRID * GRID)
+        rough.append(placements[layer].place(positive, (GRID, GRID)).reshape(len(some), GRID * GRID))
+    every, coarse = (np.concatenate([*parts, np.zeros((0, size), np.float32)]) for parts, size in ((fine, height * width), (rough, GRID * GRID)))
     with np.errstate(invalid="ignore"):  # all of it outside the image
-        mass = mapped @ ground.masks.reshape(len(ground.area), -1).T / mapped.sum(1)[:, None]
-        chance = rough @ ground.chance.T / rough.sum(1)[:, None]
+        mass = every @ ground.masks.reshape(len(ground.area), -1).T / every.sum(1)[:, None]
+        chance = coarse @ ground.chance.T / coarse.sum(1)[:, None]
     measured = np.concatenate([mass, chance, np.concatenate([*peaks, np.zeros(0)])[:, None]], 1, dtype=np.float64)
     return found | dict(zip(shown, measured, strict=True))
 

@@ -25,9 +25,9 @@ CENTRE = 0.25  # sigma of the centre prior, in sides
 def moved(masks: np.ndarray, names: Sequence[str], grid: int = GRID) -> np.ndarray:
     """Return how often each cell is covered by each part's mask, moved at random.
 
-    A part of the face moves inside the face, any other inside the picture: to every place at which 95 %
-    of it stay inside. A part too large to move (a quarter of where it may be, or half of it would stay in
-    place) is spread evenly instead, which is what moving its pixels one by one would give.
+    A part of the face moves inside the face: to every place at which 95 % of it stay inside. One too large
+    to move (a quarter of the face, or half of it would stay in place) is spread evenly over the face, which is
+    what moving its pixels one by one would give; so is a part outside the face over the picture.
 
     Args:
         masks: float32 `(R, h, w)` from `shares`.
@@ -48,27 +48,25 @@ def moved(masks: np.ndarray, names: Sequence[str], grid: int = GRID) -> np.ndarr
     from scipy.fft import irfft2, rfft2
 
     masks = shrunk(masks, (grid, grid))
-    cover = np.zeros_like(masks)
     area = masks.sum((1, 2))
-    face = masks[[name not in OUTSIDE for name in names]].sum(0)
-    size = (2 * grid, 2 * grid)
-    for domain, inner in ((face, True), (np.ones_like(face), False)):
-        mine = np.array([(name not in OUTSIDE) == inner for name in names])
-        cover[mine] = domain * (area[mine] / max(float(domain.sum()), 1e-9))[:, None, None]
-        some = np.flatnonzero(mine & (area > 0) & (area <= LARGE * domain.sum()))
-        if not len(some):
-            continue
-        own, whole = masks[some], area[some]
-        spectra = rfft2(own, size)
-        kept = irfft2(np.conj(spectra) * rfft2(domain, size), size)  # of the mask, at every move
-        moves = kept >= np.maximum(KEPT * whole, 1e-3)[:, None, None]
-        moves[:, grid, :] = moves[:, :, grid] = False  # further than any move
-        found = irfft2(spectra * rfft2(moves.astype(np.float32), size), size)[:, :grid, :grid].clip(0)
-        total = found.sum((1, 2))
-        found *= (whole / np.maximum(total, 1e-9))[:, None, None]
-        left = (found * own).sum((1, 2))  # of the mask still in place
-        fixed = (total < 1e-6) | (left > (1 - MOVED) * (own**2).sum((1, 2)))
-        cover[some[~fixed]] = found[~fixed]
+    inside = np.array([name not in OUTSIDE for name in names])
+    face = masks[inside].sum(0)
+    whole = max(float(face.sum()), 1e-9)
+    cover = np.where(inside[:, None, None], face * (area / whole)[:, None, None], (area / grid**2)[:, None, None]).astype(np.float32)
+    some = np.flatnonzero(inside & (area > 0) & (area <= LARGE * whole))
+    if not len(some):
+        return cover
+    own, size = masks[some], (2 * grid, 2 * grid)
+    spectra = rfft2(own, size)
+    kept = irfft2(np.conj(spectra) * rfft2(face, size), size)  # of the mask, at every move
+    moves = kept >= np.maximum(KEPT * area[some], 1e-3)[:, None, None]
+    moves[:, grid, :] = moves[:, :, grid] = False  # further than any move
+    found = irfft2(spectra * rfft2(moves.astype(np.float32), size), size)[:, :grid, :grid].clip(0)
+    total = found.sum((1, 2))
+    found *= (area[some] / np.maximum(total, 1e-9))[:, None, None]
+    left = (found * own).sum((1, 2))  # of the mask still in place
+    free = (total >= 1e-6) & (left <= (1 - MOVED) * (own**2).sum((1, 2)))
+    cover[some[free]] = found[free]
     return cover
 
 

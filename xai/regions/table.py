@@ -189,7 +189,7 @@ def difference_rows(measured: Measured, fake: np.ndarray, real: np.ndarray, seed
     """
     homes, table = within(measured.names), []
     is_fake = fake[fake | real]
-    draws = max(9_999, 40 * len(homes) * len(measured.mass))  # so that the smallest p survives the correction
+    draws = max(4_999, 25 * len(homes) * len(measured.mass))  # so that the smallest p survives the correction
     for found in columns(measured):
         mass = found.mass[fake | real]
         fakes, reals = ((~np.isnan(mass[chosen])).sum(0) for chosen in (is_fake, ~is_fake))
