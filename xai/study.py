@@ -161,7 +161,7 @@ def swap(
     chosen = [by_index[index] for index in sample(usable, request.effects, request.seed)]
     donors = [by_index[row["index"]] for row in usable]
     kinds = (*USUAL, "grey") if request.grey else USUAL
-    say(f"swapping {len(wanted)} regions of {len(chosen)} images, {request.donors} donors each")
+    say(f"swapping {len(wanted)} regions of {len(chosen)} images, {request.donors} donor{'s' if request.donors > 1 else ''} each")
     return (
         measure(
             detector,
