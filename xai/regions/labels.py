@@ -85,8 +85,9 @@ class Labels:
             raise ImageError(f"label image of {values.shape[1]} x {values.shape[0]} does not fit a picture of {width} x {height}")
         values = thinned(values.astype(np.uint8))
         labels = self.table[values]
-        present = np.bincount(labels.ravel(), minlength=256)[: len(self.names)] > 0
-        return Parts(labels, self.names, present.astype(np.float32)).cut(box)
+        present = np.zeros(256, np.float32)
+        present[labels] = 1
+        return Parts(labels, self.names, present[: len(self.names)]).cut(box)
 
 
 def thinned(values: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from xai.regions.parts import units
 LEAST = 8  # images, below which a mean gets no interval and no test
 CELLS = 5_000_000  # measurements in hand at once
 DOUBTFUL = 0.05  # p from which a difference is permuted but a few times
-FEW = 499  # permutations of such a one
+FEW = 199  # permutations of such a one
 SIDES = 20  # images of each class, below which fakes are not compared with reals
 FIELDS = (
     "group", "layer", "method", "region", "within", "count", "empty", "area_share",
