@@ -7,8 +7,7 @@ from typing import Any
 
 from reports import words
 from reports.run import Run, ordered
-
-ALPHA = 0.05
+from xai.claims import ALPHA
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from reports import words
 from reports.run import Run
+from xai.claims import ALPHA
 
 TIMES = 1 / 8, 32.0  # ends of the axis of "times chance"; each step doubles
-ALPHA = 0.05
 KINDS = {
     "net": ("Net", "other class less own class: what the part itself does"),
     "opposite": ("Other class", "the part from faces of the other class"),

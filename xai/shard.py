@@ -154,7 +154,7 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     thumbs: list[np.ndarray] = []
-    collector = None if work.source is None else Collector(work.source.names, pairs, placements, detector.size)
+    collector = None if work.source is None else Collector(work.source.names, pairs, placements)
 
     def keep(index: int, view: np.ndarray, box: Box | None) -> Kept:
         small = overlay.encode(overlay.thumbnail(view, THUMB), quality=85) if work.thumbs else b""

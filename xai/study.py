@@ -16,12 +16,12 @@ from xai.claimwords import sentences
 from xai.detector import Detector
 from xai.maps.methods import METHODS
 from xai.probes import table as effect_table
-from xai.probes.align import ANCHORS
 from xai.probes.effects import Effects
 from xai.probes.measure import measure
 from xai.probes.plan import USUAL
 from xai.provenance import Request
 from xai.regions import table as region_table
+from xai.regions.align import ANCHORS
 from xai.regions.collect import Measured
 from xai.regions.parts import units
 from xai.regions.source import Source

@@ -63,7 +63,6 @@ class TestParts:
         parts = face()
         assert (parts.masks().sum(0) == 1).all()
         assert parts.face().sum() == 44 * 40
-        assert parts.masks([(2, 3), (4,)]).sum((1, 2)).tolist() == [64, 80]
         assert parts_of([[NOTHING, 1]]).masks().sum() == 1
 
     def test_cut(self):
@@ -293,7 +292,7 @@ def collected(seed=0, count=40, strong=3.0):
     """Images whose maps are stronger on the eyes of fakes; every fifth image has no parts, one map is empty."""
     rng = np.random.default_rng(seed)
     parts, where = face(), {"l": pixels((64, 64))}
-    collector = Collector(NAMES, [("l", "m")], where, (64, 64))
+    collector = Collector(NAMES, [("l", "m")], where)
     labels = []
     for index in range(count):
         label = ("real", "fake")[index % 2]
@@ -348,7 +347,7 @@ class TestTable:
     def test_an_absent_part_does_not_count(self):
         parts, where = face(), {"l": pixels((64, 64))}
         bare = parts_of(np.where(parts.labels == 4, 1, parts.labels))
-        collector = Collector(NAMES, [("l", "m")], where, (64, 64))
+        collector = Collector(NAMES, [("l", "m")], where)
         for index in range(20):
             collector.add(Ground.of(bare if index < 12 else parts, (64, 64)), {("l", "m"): np.ones((64, 64), np.float32)}, "fake")
         rows = {row["region"]: row for row in attention_rows(through_files([collector]), {"all": np.ones(20, bool)})}
@@ -368,7 +367,7 @@ class TestTable:
         bare = parts_of(np.where(parts.labels == 0, NOTHING, parts.labels))
         none[parts.labels == 0] = 1
         none[10:58, 10:54] = 0  # all of it where no part is, so far away that no tent reaches one
-        collector = Collector(NAMES, [("l", "m")], where, (64, 64))
+        collector = Collector(NAMES, [("l", "m")], where)
         collector.add(Ground.of(parts, (64, 64)), {("l", "m"): only}, "fake")
         collector.add(Ground.of(bare, (64, 64)), {("l", "m"): none}, "fake")
         led = next(columns(through_files([collector]))).led

@@ -6,14 +6,27 @@ import numpy as np
 import pytest
 
 from xai.maps.fills import blurred
-from xai.probes.align import align, anchors, moved, residual, warp
 from xai.probes.place import elsewhere
-from xai.probes.shift import cover, rounded, spread, step, taken, usable
-from xai.probes.swap import Face, content, paint, region, relit, swapped
+from xai.probes.shift import cover, members_mask, rounded, spread, step, taken, usable
+from xai.probes.swap import Face, content, paint, region, relit
+from xai.regions.align import align, anchors
 from xai.regions.parts import Parts
 
 NAMES = ("background", "skin", "left_eye", "right_eye", "nose", "mouth", "hair")
 SAME = np.array([[1.0, 0, 0], [0, 1, 0]])
+
+
+def moved(points, matrix):
+    """Where a matrix takes points (y, x)."""
+    return np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def swapped(target, donor, shift, members, low, high):
+    """A face with one region from another face; itself where one of them has no such region."""
+    image, place = target.image.copy(), region(members_mask(target.parts.labels, members))
+    if place is not None and cover(donor.parts, shift, members, place):
+        paint(image, content(target, donor, shift, place, members, low, high), place)
+    return image
 
 
 def drawn(size: int = 64, down: int = 0, right: int = 0) -> Parts:
@@ -80,30 +93,9 @@ class TestAlign:
         points[1] = 1
         assert align(points, points) is None  # two points at one place say nothing about scale
 
-    def test_residual_is_root_mean_square_of_known_pairs(self):
-        points = np.array([[0.0, 0], [0, 1], [np.nan, np.nan]])
-        assert residual(points, points + np.array([3, 4]), SAME) == 5
-
-    def test_whole_shift_is_exact(self):
-        image = noise(0)
-        assert np.array_equal(warp(image, np.array([[1.0, 0, 2], [0, 1, -3]]), (64, 64))[2:, :-3], image[:-2, 3:])
-
-    def test_pixels_span_a_unit(self):
-        # twice as large: the pixel [3, 4) becomes [6, 8)
-        mask = np.zeros((8, 8), bool)
-        mask[3, 5] = True
-        found = warp(mask, np.array([[2.0, 0, 0], [0, 2, 0]]), (16, 16))
-        assert np.argwhere(found).tolist() == [[6, 10], [6, 11], [7, 10], [7, 11]]
-
-    def test_shrinking_averages_areas(self):
-        image = noise(1, 16)
-        found = warp(image, np.array([[0.25, 0, 0], [0, 0.25, 0]]), (4, 4))
-        assert np.allclose(found, image.reshape(4, 4, 4, 4, 3).mean((1, 3)), atol=1e-3)
-
-    def test_warped_anchors_lie_where_the_matrix_takes_them(self):
-        parts, matrix = drawn(256), np.array([[0.9, 0.2, 10], [-0.2, 0.9, 30]])
-        labels = warp(parts.labels, matrix, (256, 256), edge="black", smooth=False)
-        assert np.abs(anchors(Parts(labels, NAMES, parts.confidence)) - moved(anchors(parts), matrix)).max() < 0.2
+    def test_anchors_follow_the_parts(self):
+        here, there = anchors(drawn()), anchors(drawn(down=3, right=2))
+        assert np.nanmax(np.abs(there - here - [3, 2])) < 1e-9
 
 
 class TestRegion:

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from xai.errors import ImageError
-from xai.probes.align import anchors
 from xai.probes.shift import COVER, Region, Shift, cover, rounded, step
 from xai.probes.swap import Face, means, region
+from xai.regions.align import anchors
 from xai.regions.parts import Parts
 from xai.stream import batches
 

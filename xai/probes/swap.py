@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xai.probes.shift import Region, Shift, Window, cover, margin, members_mask, spread, step, taken, usable, within
+from xai.probes.shift import Region, Shift, Window, margin, members_mask, spread, step, taken, usable, within
 from xai.regions.parts import NOTHING, OUTSIDE, Parts
 
 FADE = 128  # a region fades over this part of the picture's shorter side, or over half its inner radius
@@ -93,24 +93,6 @@ def content(target: Face, donor: Face, shift: Shift, place: Region, members: Seq
     pair = compared(target.parts, taken(donor.parts.labels, shift, wide, NOTHING), wide, mask, ring)
     before, after = means(theirs, mask & own if pair is None else pair), means(target.image[wide], mask if pair is None else pair)
     return relit(spread(theirs, own, mask, step(size))[within(place.window, wide)], before, after, low, high)
-
-
-def swapped(target: Face, donor: Face, shift: Shift, members: Sequence[int], low: float, high: float) -> np.ndarray:
-    """Return a face with one region from another face: what `content` and `paint` do, in one call.
-
-    Args:
-        target, donor: the faces.
-        shift: from the donor to the target, pixels down and right.
-        members: indices of the parts that make the region.
-        low, high: the range of pixel values.
-
-    Returns:
-        float32 `(H, W, 3)`; the target's own pixels where one of them has no such region.
-    """
-    image, place = target.image.copy(), region(members_mask(target.parts.labels, members))
-    if place is not None and cover(donor.parts, shift, members, place):
-        paint(image, content(target, donor, shift, place, members, low, high), place)
-    return image
 
 
 def compared(parts: Parts, labels: np.ndarray, wide: Window, mask: np.ndarray, ring: int) -> np.ndarray | None:

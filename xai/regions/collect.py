@@ -46,11 +46,10 @@ class Collector:
         names: of the parts.
         pairs: the (layer, method) of each map.
         placements: by layer.
-        image: the network's input size.
     """
 
-    def __init__(self, names: tuple[str, ...], pairs: Sequence[Pair], placements: Mapping[str, Placement], image: tuple[int, int]) -> None:
-        self.names, self.pairs, self.placements, self.image = names, pairs, placements, image
+    def __init__(self, names: tuple[str, ...], pairs: Sequence[Pair], placements: Mapping[str, Placement]) -> None:
+        self.names, self.pairs, self.placements = names, pairs, placements
         self.grounds: list[np.ndarray] = []
         self.found: dict[Pair, list[np.ndarray]] = {pair: [] for pair in pairs}
         self.aligned: dict[str, Sums] = {}

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from xai.maps.placement import Placement
-from xai.probes.align import align, anchors
+from xai.regions.align import align, anchors
 from xai.regions.grid import shrunk
 from xai.regions.parts import Parts
 

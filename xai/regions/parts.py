@@ -52,11 +52,9 @@ class Parts:
             return self
         return replace(self, labels=cv2.resize(self.labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
 
-    def masks(self, sets: Sequence[Sequence[int]] | None = None) -> np.ndarray:
-        """Return a mask per part, or per set of parts (indices), bool `(R, h, w)`."""
-        if sets is None:
-            return self.labels[None] == np.arange(len(self.names), dtype=np.uint8)[:, None, None]
-        return np.stack([np.isin(self.labels, members) for members in sets]) if len(sets) else np.zeros((0, *self.labels.shape), bool)
+    def masks(self) -> np.ndarray:
+        """Return a mask per part, bool `(R, h, w)`."""
+        return self.labels[None] == np.arange(len(self.names), dtype=np.uint8)[:, None, None]
 
     def face(self) -> np.ndarray:
         """Return where the face itself is, bool `(h, w)`."""
