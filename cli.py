@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, facing, finish, say, shared, split_names, training
+from xai.terminal import Commands, facing, finish, say, shared, split_names, testing, training
 from xai.version import VERSION
 
 FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
@@ -199,37 +199,10 @@ def evaluate(
 @shared(*FOREIGN, "json")
 def layers(model: str, as_json: bool, **foreign: Any) -> None:
     """List the layers of MODEL that can be mapped, its head, and the method to trust by default."""
+    from xai import layertable
+
     detector = open_detector(model, foreign)
-    method, why = detector.default_method()
-    rows = [
-        {"name": layer.name, "type": layer.kind, "shape": layer.shape, "stride": layer.placement.stride, "offset": layer.placement.offset,
-         "receptive_field": layer.placement.receptive_field}
-        for layer in detector.layers.values()
-    ]  # fmt: skip
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "layers": rows,
-                    "refused": detector.refused,
-                    "head": detector.head.kind,
-                    "logit": detector.head.text,
-                    "method": method,
-                    "reason": why,
-                }
-            )
-        )
-        return
-    click.echo(f"{detector.name}: {detector.size[1]} x {detector.size[0]}, head: {detector.head.kind}, logit: {detector.head.text}")
-    click.echo(f"default method: {method} ({why})\n")
-    width = max((len(row["name"]) for row in rows), default=5)
-    click.echo(f"{'layer':<{width}}  {'type':<16} {'cells x channels':<18} {'stride':>12} {'first centre':>14} {'sees':>12}   (pixels, y x)")
-    for row in rows:
-        h, w, c = row["shape"]
-        stride, offset, field = (" ".join(f"{value:g}" for value in row[key]) for key in ("stride", "offset", "receptive_field"))
-        click.echo(f"{row['name']:<{width}}  {row['type']:<16} {f'{h} x {w} x {c}':<18} {stride:>12} {offset:>14} {field:>12}")
-    for name, reason in detector.refused.items():
-        click.echo(f"{name:<{width}}  no map: {reason}")
+    click.echo(json.dumps(layertable.record(detector)) if as_json else layertable.text(detector))
 
 
 @main.command()
@@ -302,8 +275,8 @@ def regions(images: Sequence[str], out: str, regions: str, masks: str | None, li
 @shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
 def audit(
     model: str, data: str, out: str, split: str, regions: str, masks: str | None, claims: Sequence[str], effects: int, donors: int, grey: bool,
-    stretch: bool, layers: str, methods: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool,
-    **foreign: Any,
+    checks: int, stretch: bool, layers: str, methods: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool,
+    as_json: bool, **foreign: Any,
 ) -> None:  # fmt: skip
     """Map MODEL over a data set DATA, swap face parts to see what it uses, and write the report."""
     from train.audit import audit_folder
@@ -311,7 +284,7 @@ def audit(
 
     request = Request(
         layers=layers, methods=tuple(split_names(methods)), seed=seed, limit=limit, split=split, regions=regions, masks=masks, claims=tuple(claims),
-        effects=effects, donors=donors, grey=grey, stretch=stretch, command=("whyfake", *sys.argv[1:]),
+        effects=effects, donors=donors, grey=grey, checks=checks, stretch=stretch, command=("whyfake", *sys.argv[1:]),
     )  # fmt: skip
     positive = foreign["positive"]
     detector = open_detector(model, foreign)
@@ -322,7 +295,8 @@ def audit(
     if as_json:
         click.echo(json.dumps({"report": str(page)} | {key: result.summary[key] for key in ("images", "metrics", "claims", "verdicts")}))
     else:
-        for line in [result.summary["finding"], *result.summary["verdicts"], *result.summary["notes"]]:
+        believed = (result.summary["trust"] or {}).get("meaning")
+        for line in [result.summary["finding"], *result.summary["verdicts"], believed, *result.summary["notes"]]:
             if line:
                 click.echo(line)
         click.echo(f"report: {page}")
@@ -363,6 +337,34 @@ def features(
     page = render_page(found.folder)
     click.echo(json.dumps(found.counts | {"report": str(page)}) if as_json else f"{found.text}\nreport: {page}")
     finish(found.skipped, found.folder / "skipped.csv", strict)
+
+
+@main.command()
+@click.argument("what", metavar="NAME|MODEL")
+@click.option("--out", help="Folder for the leaderboard; the same command goes on where it was stopped.  [default: runs/selftest-NAME]")
+@testing()
+@shared(*(name for name in FOREIGN if name != "size"), "seed", "quiet", "json")
+def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: bool, as_json: bool, **choices: Any) -> None:
+    """Find out which map tells the truth on an architecture: plant artefacts, train on them, score every map against them.
+
+    NAME is a network, trained from its start; of a MODEL a copy is fine-tuned. The result is remembered:
+    audits of the same architecture take it for --method auto and name the methods that failed.
+    """
+    from xai.backend import import_quietly
+
+    import_quietly()
+    from train.selftest import Settings
+    from train.selftest import selftest as run
+    from train.selftestwords import text
+
+    folder = out or str(Path("runs") / f"selftest-{Path(what).stem.replace(':', '-')}")
+    if plants:
+        choices["plants"] = tuple(split_names(plants, "--plants", "plant"))
+    foreign = {name: choices.pop(name) for name in ("positive", "colour_order", "value_range", "crop", "output", "trust")}
+    settings = Settings(seed=seed, foreign=foreign, **choices)
+    found = run(what, folder, settings, command=("whyfake", *sys.argv[1:]), say=(lambda line: None) if quiet else say, quiet=quiet)
+    page = render_page(found.folder)
+    click.echo(json.dumps(found.summary) if as_json else f"{text(found.summary)}\nreport: {page}")
 
 
 @main.command()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import agreement, attention, batch, feeding, onepass, sampling
+from benchmarks import agreement, attention, batch, feeding, onepass, sampling, trust
 from benchmarks.rival import PYTHON
 from xai import store
 from xai.backend import import_quietly
@@ -62,6 +62,12 @@ def parts() -> str:
     return section("Face parts in an audit", text, attention.compare())
 
 
+def tests() -> str:
+    """Return the section of what testing maps costs."""
+    text = f"`alexnet18` at {trust.SIZE} x {trust.SIZE}, {', '.join(trust.METHODS)} at five layers, and two maps that know nothing."
+    return section("Testing the maps", text, trust.compare())
+
+
 def main() -> None:
     """Measure and write the tables, one after the other, so that a stop loses one only."""
     import_quietly()
@@ -73,7 +79,7 @@ def main() -> None:
         f"tensorflow {found['tensorflow']}, keras {found['keras']}{rivals}\n"
     ]
     first, *others = onepass.CASES
-    for work in (partial(one_pass, first), overlays, parts, many_passes, agreeing, reading, *(partial(one_pass, case) for case in others)):
+    for work in (partial(one_pass, first), overlays, parts, tests, many_passes, agreeing, reading, *(partial(one_pass, case) for case in others)):
         pages.append(work())
         print(pages[-1], flush=True)
         store.write_text(Path(__file__).with_name("results.md"), "\n".join(pages))

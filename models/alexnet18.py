@@ -17,6 +17,7 @@ def build(
     strides: Sequence[int] = (2, 2, 2, 1, 1),
     pool_dropout: float = 0.0,
     dense_dropout: float = 0.5,
+    head: str = "flatten",
 ) -> keras.Model:
     """Build the network: five unpadded convolutions, three pools, three dense layers.
 
@@ -30,12 +31,14 @@ def build(
         strides: of the five convolutions.
         pool_dropout: rate after each pool, in [0, 1).
         dense_dropout: rate before each dense layer but the first, in [0, 1).
+        head: "flatten", or "pooling": the mean over all places and one dense unit in place of the three dense
+            layers, which treat every place alike. Not the 18-layer network any more.
 
     Returns:
         A Sequential model of 18 layers, RGB in [0, 255] to the probability of fake.
 
     Raises:
-        ValueError: too small a size, or not five kernels and strides.
+        ValueError: too small a size, not five kernels and strides, or an unknown head.
 
     Example:
         >>> build(1024).count_params()
@@ -43,6 +46,8 @@ def build(
     """
     if len(kernels) != 5 or len(strides) != 5:
         raise ValueError(f"five kernels and five strides are needed; got {len(kernels)} and {len(strides)}")
+    if head not in ("flatten", "pooling"):
+        raise ValueError(f"head '{head}' is not known; expected flatten or pooling")
     if size < SMALLEST:
         raise ValueError(f"alexnet18 needs images of at least {SMALLEST} pixels a side; got {size} (its layers are unpadded)")
 
@@ -53,6 +58,13 @@ def build(
     def dense(units: int, name: str) -> layers.Layer:
         return layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=name)
 
+    flat = [
+        layers.Flatten(name="flatten"),
+        dense(512, "dense"),
+        layers.Dropout(dense_dropout, name="dropout_3"),
+        dense(512, "dense_1"),
+        layers.Dropout(dense_dropout, name="dropout_4"),
+    ]
     try:
         return keras.Sequential(
             [
@@ -69,12 +81,8 @@ def build(
                 convolution(4, 128),
                 layers.MaxPooling2D(2, 2, name="max_pooling2d_2"),
                 layers.Dropout(pool_dropout, name="dropout_2"),
-                layers.Flatten(name="flatten"),
-                dense(512, "dense"),
-                layers.Dropout(dense_dropout, name="dropout_3"),
-                dense(512, "dense_1"),
-                layers.Dropout(dense_dropout, name="dropout_4"),
-                layers.Dense(1, activation="sigmoid", name="dense_2"),
+                *(flat if head == "flatten" else [layers.GlobalAveragePooling2D(name="pooling")]),
+                layers.Dense(1, activation="sigmoid", name="dense_2" if head == "flatten" else "dense"),
             ],
             name="alexnet18",
         )

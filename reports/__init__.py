@@ -19,6 +19,7 @@ KINDS = {
     "run.json": "reports.html",
     "zoo.json": "reports.zoo",
     "autoencoder.json": "reports.autoencoder",
+    "selftest.json": "reports.selftest",
     "inspection.json": "reports.inspection",
     "metrics.json": "reports.evaluation",
     "features.json": "reports.features",

@@ -35,11 +35,14 @@ class Focus:
 def focus(run: Run, means: Mapping[Key, Drawn]) -> Focus:
     """Choose what the first screen speaks of.
 
-    Layers differ in unit and resolution, so their raw maxima cannot be compared. The layer
+    That is the map that claims were judged on. Where these were judged on all layers:
+    layers differ in unit and resolution, so their raw maxima cannot be compared. The layer
     is the one whose mean map is highest in proportion to its own average, among the layers
     where at most half of the maps are empty (or all, if there is none such).
     """
-    method = next((m for m in CAM_METHODS if m in run.methods), next(iter(run.methods), ""))
+    told = run.summary.get("focus") or {}
+    methods = (told.get("method"), *CAM_METHODS)
+    method = next((m for m in methods if m in run.methods), next(iter(run.methods), ""))
     group = "fake" if "fake" in run.groups else next(iter(run.groups), "all")
     entries = {
         entry["layer"]: entry
@@ -48,6 +51,8 @@ def focus(run: Run, means: Mapping[Key, Drawn]) -> Focus:
     }
     usable = {n: e for n, e in entries.items() if (e.get("empty") or 0) <= e["count"]} or entries
     layers = [name for name in run.layers if name in usable]
+    if told.get("method") == method and len(told["layers"]) == 1 and told["layers"][0] in layers:
+        layers = told["layers"]
     if not layers:
         return Focus(group, method, "", {})
     layer = max(layers, key=lambda name: contrast(means[group, name, method]))
@@ -87,7 +92,8 @@ def verdict(run: Run, spot: Focus) -> list[str]:
     finding = str(run.summary.get("finding") or "").strip()
     numbers = [accuracy_sentence(run), map_sentence(run, spot)]
     # The run's finding speaks of the face parts already.
-    sentences = [*(run.summary.get("verdicts") or ()), *([finding, *numbers] if finding else [*numbers, region_sentence(run, spot)])]
+    believed = str((run.summary.get("trust") or {}).get("meaning") or "")
+    sentences = [*(run.summary.get("verdicts") or ()), believed, *([finding, *numbers] if finding else [*numbers, region_sentence(run, spot)])]
     return [sentence for sentence in sentences if sentence]
 
 

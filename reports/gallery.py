@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reports import charts, words
+from reports import charts, trust, words
 from reports.drawn import MapFile, canvas
 from reports.filmstrip import SIDE
 from reports.run import Run
@@ -149,8 +149,9 @@ def payload(run: Run, maps: MapFile, shown: Sequence[Card], signs: Mapping[str, 
         of the images stay within; `images`, in the order of `shown`, each with
         `maps[layer][method] = [grey PNG in base64, scale, scale as text, maximum as text]`,
         null where that method does not map that layer; the PNG is empty text where the
-        map is empty.
+        map is empty; `marks[layer][method]`, why a map fails, or empty text.
     """
+    failed = trust.reasons(run)
     rows = [card.row for card in shown]
     order = {row: i for i, row in enumerate(rows)}
     grids: list[list[list[Any]]] = [[[None] * len(run.methods) for _ in run.layers] for _ in rows]
@@ -174,6 +175,7 @@ def payload(run: Run, maps: MapFile, shown: Sequence[Card], signs: Mapping[str, 
         "layers": [{"name": layer, "area": percents(maps.area(layer, method))} for layer, method in first_methods(run).items()],
         "methods": [{"name": words.method(m), "signed": signs[m]} for m in run.methods],
         "common": common,
+        "marks": [[failed.get((layer, method), "") for method in run.methods] for layer in run.layers],
         "images": [{"path": card.path, "rows": facts(card), "maps": grid} for card, grid in zip(shown, grids, strict=True)],
     }
 

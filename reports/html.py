@@ -22,6 +22,7 @@ from reports import (
     making,
     parts,
     performance,
+    trust,
     words,
 )
 from reports.drawn import MapFile
@@ -56,6 +57,7 @@ def gather(run: Run) -> dict[str, Any]:
     height, width = (int(side) for side in (model.get("input") or (1, 1))[:2])
     choice = gallery.choose(run)
     cards, faces = gallery.cards(run, choice.rows, (height, width))
+    believed = trust.trust(run)  # first: what it says of the maps stands in other parts too
     with MapFile(run.directory / "maps.h5") as maps:
         means = filmstrip.means(run, maps)
         signs = filmstrip.signed(run, means)
@@ -89,6 +91,8 @@ def gather(run: Run) -> dict[str, Any]:
         "effects": parts.effects(run),
         "differences": parts.differences(run),
         "aligned": aligned.differences(run),
+        "trust": believed,
+        "marks": trust.marks(run),
         "measures": performance.table(run),
         "confusion": performance.confusion(run),
         "scores": performance.scores(run),

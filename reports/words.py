@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xai.maps.methods import METHODS as METHOD_NOTES
-from xai.maps.methods import TITLES as METHODS
+from xai.maps.methods import title
 
 NONE = "–"
 SPACE = "\u202f"  # narrow no-break space, between a number and its unit
@@ -66,11 +66,11 @@ def fixed(value: Any, decimals: int = 2) -> str:
     """Return a number with so many decimals, for columns that are read downwards.
 
     Example:
-        >>> fixed(0.5), fixed(-1.239, 1), fixed("nan")
-        ('0.50', '−1.2', '–')
+        >>> fixed(0.5), fixed(-1.239, 1), fixed(-0.001), fixed("nan")
+        ('0.50', '−1.2', '0.00', '–')
     """
     exact = real(value)
-    return NONE if exact is None else f"{exact:.{decimals}f}".replace("-", "−")
+    return NONE if exact is None else f"{round(exact, decimals) + 0.0:.{decimals}f}".replace("-", "−")  # no minus before 0.00
 
 
 def chance(value: Any) -> str:
@@ -152,8 +152,7 @@ def method(name: str) -> str:
         >>> method("gradcam"), method("rise:masks=4000:seed=1"), method("mine")
         ('Grad-CAM', 'RISE (masks=4000, seed=1)', 'mine')
     """
-    name, *options = name.split(":")
-    return METHODS.get(name, name) + (f" ({', '.join(options)})" if options else "")
+    return title(name)
 
 
 def note(name: str) -> str:

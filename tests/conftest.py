@@ -20,6 +20,16 @@ def compute(*args, **options):
     return found.logits, found.maps
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory):
+    """Keep what self-tests remember out of the user's home, and what the user or whyfake itself remembers out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("WHYFAKE_HOME", str(home))
+        patch.setattr("xai.recommend.SHIPPED", home / "none.json")  # tests that mean the shipped file name it
+        yield
+
+
 @pytest.fixture(autouse=True)
 def names(doctest_namespace):
     doctest_namespace["np"] = np

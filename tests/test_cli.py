@@ -163,6 +163,17 @@ def places(tmp_path, trained, portraits):
         ("inspect E", 1, "no images"),
         ("evaluate M O", 1, "has 'real/' but no 'fake/'"),
         ("evaluate M G", 1, "does not exist"),
+        ("selftest lenett --out T", 1, "'lenett' is neither a network nor a model: expected one of alexnet18"),
+        ("selftest autoencoder --out T", 1, "cannot be trained on its own"),
+        ("selftest M --out T --size 64", 1, "the model takes 256 x 256 images; --model-size 64 does not fit"),
+        ("selftest M --out T --model-size 64", 1, "the model takes 256 x 256 images; --model-size 64 does not fit"),
+        ("selftest M --out T --output nose", 1, "nose"),
+        ("selftest B --out T", 1, "damaged or no Keras model"),
+        ("selftest lenet --out T --plants smear", 1, "plant kind 'smear' is not known"),
+        ("selftest lenet --out T --plants ,", 2, "--plants names no plant"),
+        ("selftest lenet --out T --photos G", 1, "does not exist"),
+        ("selftest lenet --out T --count 10", 2, "Invalid value for '--count'"),
+        ("selftest lenet --out B", 1, "cannot be written"),
         ("report E", 1, "summary.json"),
         ("portraits T --artefact unicorn", 1, "unicorn"),
         ("layers M --positive maybe", 2, "Invalid value for '--positive'"),
@@ -207,6 +218,48 @@ def test_a_small_comparison(whyfake, portraits, tmp_path):
     assert "lenet: already there" in whyfake(*words).stderr
 
 
+def test_selftest(whyfake, tmp_path, monkeypatch):
+    """A small network of one's own, one plant: the sentences, the table, the page; again, and nothing is trained."""
+    import keras
+    from keras import layers
+
+    monkeypatch.setenv("WHYFAKE_HOME", str(tmp_path / "home"))
+    keras.utils.set_random_seed(0)
+    body = [layers.Rescaling(1 / 255), layers.Conv2D(8, 5, 2, activation="relu", name="conv"), layers.MaxPooling2D(2), layers.Flatten()]
+    keras.Sequential([keras.Input((64, 64, 3)), *body, layers.Dense(1, activation="sigmoid")]).save(tmp_path / "own.keras")
+    words = ("selftest", tmp_path / "own.keras", "--plants", "checkerboard:hair:200", "--count", 100, "--images", 8, "--slow", 0, "--effects", 0)
+    words = (*words, "--epochs", 12, "--learning-rate", 0.003, "--out", tmp_path / "out")
+    result = whyfake(*words)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Use ") and any(line.split()[0] == "hirescam" for line in lines if line.startswith("hirescam"))
+    assert lines[-1] == f"report: {tmp_path / 'out' / 'index.html'}" and (tmp_path / "out" / "index.html").stat().st_size > 20_000
+    assert "training own on 100 images of 64 x 64" in result.stderr and (tmp_path / "home" / "recommendations.json").is_file()
+    again = whyfake(*words, "--json")
+    assert "done in an earlier run" in again.stderr and "training" not in again.stderr
+    found = json.loads(again.stdout)
+    assert found["settings"]["count"] == 100 and found["plants"][0]["learnt"] and found["recommended"]["layer"] in ("conv", "input")
+    assert f"default method: {found['recommended']['method']} at {found['recommended']['layer']}" in whyfake("layers", tmp_path / "own.keras").output
+    quiet = whyfake(*words, "--quiet")
+    assert quiet.stderr == "" and quiet.stdout.splitlines()[0] == lines[0]
+
+
+def test_selftest_options_are_its_settings():
+    """What the command line may say is what `Settings` holds, with the same defaults; of foreign models, what `load` takes."""
+    import inspect
+    from dataclasses import fields
+
+    from train.selftest import Settings
+    from xai.detector import load
+
+    given = cli.main.commands["selftest"].make_context("selftest", ["lenet"]).params
+    settings = {field.name: field.default for field in fields(Settings)}
+    foreign = set(inspect.signature(load).parameters) - {"path", "size"}
+    choices = {name: value for name, value in given.items() if name not in ("what", "out", "quiet", "as_json", "plants", *foreign)}
+    assert foreign < set(given) and not any(given[name] for name in foreign) and "size" in choices
+    assert choices == {name: settings[name] for name in choices}
+
+
 def test_demo_on_few_portraits(whyfake, tmp_path):
     """The whole path at its smallest: what it learns is not the point here (the slow test and the note measure that)."""
     result = whyfake("demo", "--out", tmp_path, "--size", 256, "--count", 60, "--epochs", 1, "--quiet")
@@ -215,6 +268,8 @@ def test_demo_on_few_portraits(whyfake, tmp_path):
     assert lines[0].startswith("Accuracy on 12 held-out portraits: ")
     assert "planted on the eyes (1." in lines[2] and "convolutions" in lines[2]
     assert lines[3].startswith("Claim “eyes”. Looked at: ")
-    assert lines[4] == f"report: {tmp_path / 'audit' / 'index.html'}" and (tmp_path / "audit" / "index.html").stat().st_size > 50_000
+    trust = json.loads((tmp_path / "audit" / "summary.json").read_text())["trust"]
+    assert lines[4] == trust["meaning"] and lines[4].startswith(("Believe ", "None of these maps")) and trust["images"] == 8 and len(lines) == 6
+    assert lines[5] == f"report: {tmp_path / 'audit' / 'index.html'}" and (tmp_path / "audit" / "index.html").stat().st_size > 50_000
     again = whyfake("demo", "--out", tmp_path, "--size", 512, "--count", 60, "--quiet")
     assert again.exit_code == 1 and "holds other portraits (60 of 256, seed 0); give another --out" in again.output

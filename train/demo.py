@@ -79,7 +79,7 @@ def run(
     options = Options(size=size, epochs=epochs, patience=2, learning_rate=3e-4, average=0, seed=seed, test=0.2)
     trained = fit("alexnet18", portraits, out / "detector", options, say=say, quiet=quiet)
     say("auditing the held-out portraits")
-    request = Request(split="test", seed=seed, effects=24, donors=1, command=("whyfake", "demo", "--size", str(size), "--seed", str(seed)))
+    request = Request(split="test", seed=seed, effects=24, donors=1, checks=8, command=("whyfake", "demo", "--size", str(size), "--seed", str(seed)))
     audited = audit_folder(load(trained.model), portraits, out / "audit", request, quiet=quiet, say=say)
     result = verdict(audited.folder, audited.summary, portraits, artefact)
     page = render(audited.folder)
@@ -87,7 +87,9 @@ def run(
 
 
 def verdict(folder: Path, summary: dict[str, Any], portraits: Path, artefact: Artefact) -> dict[str, Any]:
-    """Compare where the maps look with where the artefact was planted, and say so: three sentences, then what became of the claim "eyes".
+    """Compare where the maps look with where the artefact was planted, and say so.
+
+    Three sentences, then what became of the claim "eyes", and which maps to believe.
 
     Args:
         folder: the run directory.
@@ -116,6 +118,7 @@ def verdict(folder: Path, summary: dict[str, Any], portraits: Path, artefact: Ar
             summary["finding"] or "No region stands out: every map of a fake was empty.",
             f"{truth}; {answer}",
             *summary["verdicts"][:1],
+            *([summary["trust"]["meaning"]] if summary["trust"] else []),
         ],
     }
 

@@ -97,7 +97,7 @@ def fit(
         weighted = class_weights(learnt) if options.balance == "class-weight" else None
         loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
         plan = Plan(phases(name, options), options.patience, options.momentum(training.count), loss, class_weights=weighted)
-        plan = replace(plan, key=identity(name, options, learnt))
+        plan = replace(plan, key=identity(name, options, learnt), enough=options.enough)
         rows = loop.run(model, training, validation, plan, out, resume=resume, say=say, quiet=quiet)
     model = exported(model, name, options)
     card = {

@@ -70,6 +70,7 @@ class Plan:
         class_weights: index of the class -> weight, None for all alike.
         key: identity of the training, for resuming.
         keep: whether a state for resuming is written after every epoch.
+        enough: validation loss (`criterion`) from which down nothing is left to learn: the training ends.
     """
 
     phases: Sequence[Phase]
@@ -81,6 +82,7 @@ class Plan:
     class_weights: dict[int, float] | None = None
     key: str = ""
     keep: bool = True
+    enough: float = -1.0
 
 
 def run(
@@ -120,7 +122,7 @@ def run(
             restore(model, state[1])
             statistics.values = state[1]["statistics"]
             state = None
-        while progress.epoch < phase.until and progress.waited < plan.patience:
+        while progress.epoch < phase.until and progress.waited < plan.patience and progress.lowest > plan.enough:
             row, weights = one_epoch(model, training, validation, plan, progress.epoch, phase, statistics, quiet)
             progress.epoch += 1
             progress.rows.append({"epoch": progress.epoch, "phase": number + 1, **row})

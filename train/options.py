@@ -37,6 +37,7 @@ class Options:
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
         devices: "one" or "all" of this machine.
         network: arguments of the network's own `build`.
+        enough: validation loss from which down nothing is left to learn; the training ends there. Below 0: never.
 
     Reference:
         Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
@@ -60,6 +61,7 @@ class Options:
     precision: str = "float32"
     devices: str = "one"
     network: dict[str, Any] = field(default_factory=dict)
+    enough: float = -1.0
 
     def momentum(self, images: int) -> float:
         """Momentum of the weights' moving average for that many training images; 0 for none.

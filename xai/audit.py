@@ -18,7 +18,7 @@ from xai import overlay, store
 from xai.aggregate import GROUPS, Moments
 from xai.claims import parse_claims
 from xai.detector import Detector
-from xai.errors import DataError, RunError, nothing_left
+from xai.errors import DataError, ImageError, RunError, nothing_left
 from xai.images import read
 from xai.maps.mapped import placements
 from xai.maps.methods import parse, resolve, selected
@@ -31,9 +31,10 @@ from xai.regions.source import open_source
 from xai.shard import TEXT, Item, Work, create, identity, placed, read_moments, run_shard, whole
 from xai.study import study
 from xai.summary import summarise, telling
+from xai.trust.study import believe
 
 SHARD = 256  # images; fewer where maps are large
-BESIDE = ("activation", "gradcam")  # shown with the method to trust: what others publish
+BESIDE = ("activation", "gradcam", "hirescam")  # shown with the method to trust: what others publish, and what is right on any head
 THUMBS = 1000  # up to so many images all get a thumbnail
 
 
@@ -114,7 +115,9 @@ def audit(
     clock["merge"] = time.perf_counter()
     found = study(detector, items, rows, measured, source, claims, request, out, batch_size=batch_size, quiet=quiet, say=say)
     clock["parts"] = time.perf_counter()
-    summary = store.plain(summarise(detector, rows, skipped, maps, found | {"aligned": differences}))
+    trust = believe(detector, items, rows, layers, methods, request, out, batch_size=batch_size, quiet=quiet, say=say)
+    clock["trust"] = time.perf_counter()
+    summary = store.plain(summarise(detector, rows, skipped, maps, found | {"aligned": differences, "trust": trust}))
     write_images(out, rows, work)
     write_channels(detector, {item.index: item for item in items}, rows, layers, out)
     clock["pictures"] = time.perf_counter()
@@ -258,7 +261,10 @@ def write_channels(detector: Detector, items: dict[int, Item], rows: list[dict[s
     folder = emptied(out / "channels")
     for row in telling(rows) if layers else ():
         item = items[row["index"]]
-        inputs = detector.preprocessing.prepare(detector.preprocessing.view(read(item.file))[0])[None]
+        try:
+            inputs = detector.preprocessing.prepare(detector.preprocessing.view(read(item.file))[0])[None]
+        except ImageError:  # it could be read when it was mapped, and its maps stay
+            continue
         for layer, values in activations(detector, inputs, layers).items():
             title = f"{layer}: {row['label'] or 'image'} {item.index}, score {row['score']:.3f}"
             sheet = overlay.channel_grid(values[0], detector.layers[layer].placement, title)

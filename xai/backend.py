@@ -18,6 +18,7 @@ def import_quietly() -> None:
         import tensorflow as tf
 
         tf.constant(0)  # the first tensor starts the device search, which has its own banner
+        tf.get_logger().setLevel("ERROR")  # each detector has passes of its own, which TensorFlow takes for needless retracing
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xai.errors import listed
-from xai.maps.methods import TITLES
+from xai.maps.methods import INPUT, title
 
 
 def sentences(found: dict[str, Any]) -> list[str]:
@@ -27,7 +27,8 @@ def claim_sentence(entry: dict[str, Any], focus: dict[str, Any], swapped: bool) 
 def looks(part: dict[str, Any], focus: dict[str, Any]) -> str:
     """Say on what the verdict on attention stands."""
     who = "fakes" if focus["group"] == "fake" else "images"
-    where = f"{method(focus['method'])}, {part['images']} {who}"
+    at = f" at {focus['layers'][0]}" if len(focus["layers"]) == 1 and focus["layers"][0] != INPUT else ""
+    where = f"{method(focus['method'])}{at}, {part['images']} {who}"
     if part["verdict"] == "not tested":
         return f" (nothing to go by in {part['images']} {who} with this part)"
     layers = f", mean of {len(focus['layers'])} layers" if len(focus["layers"]) > 1 else ""
@@ -69,7 +70,7 @@ def more(part: dict[str, Any]) -> str:
 
 def method(name: str) -> str:
     """Return a method as its paper writes it."""
-    return TITLES.get(name.split(":")[0], name)
+    return title(name)
 
 
 def agreement(entries: list[dict[str, Any]], swapped: bool) -> list[str]:

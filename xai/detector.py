@@ -17,6 +17,7 @@ from xai.maps.placement import Placement, stretched
 from xai.modelfile import CARD, is_savedmodel, read_card, read_model, sha256
 from xai.preprocess import Preprocessing
 from xai.rebuild import channels_last, in_float32
+from xai.recommend import Recommendation, recommended
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose")
 FEW = 8  # up to so many convolutions, all are mapped by default
@@ -96,7 +97,7 @@ class Detector:
         Args:
             layers: "conv" (every convolution), "last" (the last one), "all", "auto"
                 (every convolution of a small network, the last one of each resolution
-                of a deep one) or names with commas between.
+                of a deep one, and the one that a self-test recommends) or names with commas between.
 
         Raises:
             LayerError: an unknown name, or one whose cells have no place on the image.
@@ -106,10 +107,10 @@ class Detector:
             why = f"; {next(iter(self.refused.values()))}" if self.refused else ""
             raise LayerError(f"'{self.name}' has no convolution that can be mapped{why}; 'whyfake layers MODEL' lists what can")
         if layers == "auto":
-            if len(convolutions) <= FEW:
-                return convolutions
             stages = {self.layers[name].placement.stride: name for name in convolutions}
-            return list(stages.values())
+            known = self.recommendation()
+            kept = {*(convolutions if len(convolutions) <= FEW else stages.values()), *([known.layer] if known else [])}
+            return [name for name in self.layers if name in kept]
         if layers in ("conv", "last", "all"):
             chosen = list(self.layers) if layers == "all" else convolutions
             if not chosen:
@@ -128,8 +129,15 @@ class Detector:
             raise LayerError("no layer was named; expected auto, conv, last, all or names with commas between")
         return list(dict.fromkeys(names))
 
+    def recommendation(self) -> Recommendation | None:
+        """Return what a self-test found on this architecture; None where there was none."""
+        return recommended(self)
+
     def default_method(self) -> tuple[str, str]:
-        """Return the map method to trust by default on this head, and the reason."""
+        """Return the map method to trust by default, and the reason: what a self-test of this architecture found, else by its head."""
+        known = self.recommendation()
+        if known is not None:
+            return known.method, known.why
         if self.head.kind == "global pooling":
             return "hirescam", (
                 "the head averages over all places, so at the last layer Grad-CAM and HiResCAM agree; "

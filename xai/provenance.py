@@ -42,6 +42,7 @@ class Request:
         donors: faces that each part is taken from.
         grey: also fill the parts with grey.
         stretch: stretch maps over the image as other tools do.
+        checks: images on which it is tested whether the maps can be believed, half of each class; 0 for none.
         command: the words of the command line.
     """
 
@@ -57,6 +58,7 @@ class Request:
     donors: int = 2
     grey: bool = False
     stretch: bool = False
+    checks: int = 0
     command: tuple[str, ...] = ()
 
 
@@ -91,6 +93,7 @@ def provenance(
             "donors": request.donors,
             "grey": request.grey,
             "stretch": request.stretch,
+            "checks": request.checks,
         },
         "model": {
             "name": detector.name,

@@ -199,12 +199,17 @@ def logit_gap(rows: list[dict[str, Any]]) -> float:
 
 
 def spot(detector: Detector, measured: Measured, groups: dict[str, np.ndarray]) -> Focus:
-    """Return what claims are judged on: the method to trust on this head, else the first with a sign, else the first; all its layers; the fakes."""
+    """Return what claims are judged on: the map that a self-test recommends; else, at all its layers, the method to trust on this head, else the
+    first with a sign, else the first. Of the fakes, where there are any."""
+    group = "fake" if "fake" in groups else "all"
+    known = detector.recommendation()
+    if known is not None and (known.layer, known.method) in measured.mass:
+        return Focus(known.method, (known.layer,), group)
     methods = list(dict.fromkeys(method for _, method in measured.mass))
     trusted = [method for method in methods if method.split(":")[0] == detector.default_method()[0]]
     signed = [method for method in methods if METHODS[method.split(":")[0]].signed]
     method = [*trusted, *signed, *methods][0]
-    return Focus(method, tuple(layer for layer, name in measured.mass if name == method), "fake" if "fake" in groups else "all")
+    return Focus(method, tuple(layer for layer, name in measured.mass if name == method), group)
 
 
 def gathered(measured: Measured, chosen: np.ndarray, focus: Focus, effects: Effects | None, gap: float) -> judging.Evidence:

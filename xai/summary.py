@@ -9,6 +9,7 @@ import numpy as np
 from xai.aggregate import GROUPS
 from xai.detector import Detector
 from xai.errors import tally
+from xai.maps.methods import title
 from xai.metrics import measure
 
 
@@ -41,7 +42,7 @@ def summarise(
         "metrics": {"all": metrics_of(detector, rows), "held_out": metrics_of(detector, held_out) if trained else None},
         "maps": maps,
         **{key: value for key, value in parts.items() if key != "notes"},
-        "finding": finding(parts["regions"]),
+        "finding": finding(parts["regions"], (parts.get("focus") or {}).get("method") or "hirescam"),
         "notes": notes,
     }
 
@@ -54,11 +55,11 @@ def metrics_of(detector: Detector, rows: list[dict[str, Any]]) -> dict[str, Any]
     return measure([row["label"] for row in known], np.array([row["logit"] for row in known]), detector.threshold)
 
 
-def finding(regions: list[dict[str, Any]]) -> str:
-    """Say on which region the HiResCAM maps of the fakes are densest, over all layers; '' without regions."""
+def finding(regions: list[dict[str, Any]], method: str = "hirescam") -> str:
+    """Say on which region a method's maps of the fakes are densest, over all layers; '' without regions."""
     table: dict[str, list[dict[str, Any]]] = {}
     for row in regions:
-        if row["group"] == "fake" and row["method"] == "hirescam" and row["count"] and row["area_share"] > 0.001 and not row["within"]:
+        if row["group"] == "fake" and row["method"] == method and row["count"] and row["area_share"] > 0.001 and not row["within"]:
             table.setdefault(row["layer"], []).append(row)
     if not table:
         return ""
@@ -67,7 +68,7 @@ def finding(regions: list[dict[str, Any]]) -> str:
     region = max(sorted(set(names)), key=names.count)
     layer, row = max(((k, v) for k, v in firsts.items() if v["region"] == region), key=lambda pair: pair[1]["density"])
     return (
-        f"On fakes, HiResCAM is densest on '{region}' at {names.count(region)} of {len(names)} layers; most at {layer}, where "
+        f"On fakes, {title(method)} is densest on '{region}' at {names.count(region)} of {len(names)} layers; most at {layer}, where "
         f"{row['area_share']:.1%} of the image holds {row['mass_share']:.0%} of the map ({row['density']:.1f} times its share of the image)."
     )
 

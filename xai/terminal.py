@@ -57,16 +57,16 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             "methods",
             default="auto",
             show_default=True,
-            help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: the one to trust on the "
-            "model's head, beside activation and gradcam.",
+            help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: what a self-test of the "
+            "architecture recommends, else what suits the model's head, beside activation, gradcam and hirescam.",
         ),
         "method": click.option(
             "--method",
             "methods",
             default="auto",
             show_default=True,
-            help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: the one to trust "
-            "on the model's head.",
+            help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: what a self-test "
+            "of the architecture recommends, else what suits the model's head.",
         ),
         "batch-size": click.option("--batch-size", type=click.IntRange(1), help="Images a pass; by default as the size allows."),
         "seed": click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice."),
@@ -181,6 +181,35 @@ def facing() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             ),
             click.option("--donors", default=2, show_default=True, type=click.IntRange(1, 50), help="Faces that each part is taken from."),
             click.option("--grey", is_flag=True, help="Also fill the parts with grey, which misleads: it adds edges that no face has."),
+            click.option(
+                "--checks", default=16, show_default=True, type=click.IntRange(0),
+                help="Images on which it is tested whether the maps can be believed, half of each class; 0: none.",
+            ),
+        ]
+    )  # fmt: skip
+
+
+def testing() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds what a self-test may be told; names as in `train.selftest.Settings`."""
+    return adding(
+        [
+            click.option("--size", "--model-size", "size", type=click.IntRange(64), help="Side of the images.  [default: 256, or the model's own]"),
+            click.option(
+                "--plants",
+                help="What to plant, commas between: KIND, KIND:REGION or KIND:REGION:STRENGTH.  [default: a checkerboard on eyes, mouth, nose "
+                "and brows, a watermark, a colour cast, JPEG blocks]",
+            ),
+            click.option("--photos", type=click.Path(), help="Plant in the real photos of this folder, not in drawn portraits; needs the face mesh."),
+            click.option("--count", default=600, show_default=True, type=click.IntRange(60), help="Images a plant, half of them fake."),
+            click.option("--images", default=60, show_default=True, type=click.IntRange(8), help="Held-out fakes that quick methods are scored on."),
+            click.option(
+                "--slow", default=1, show_default=True, type=click.IntRange(0),
+                help="Of those, for methods that ask the network hundreds of times a map; 0 leaves these out.",
+            ),
+            click.option("--effects", default=16, show_default=True, type=click.IntRange(0), help="Held-out images whose regions are swapped."),
+            click.option("--epochs", default=12, show_default=True, type=click.IntRange(1), help="At most, for each training."),
+            click.option("--learning-rate", default=3e-4, show_default=True, type=click.FloatRange(0, min_open=True), help="Of Adam."),
+            click.option("--keep", is_flag=True, help="Keep the planted images."),
         ]
     )  # fmt: skip
 

@@ -145,6 +145,7 @@
         ? `one scale for all images, ${signed ? `−${top} to ${top}` : `0 to ${top}`}; 95 % of the images stay within it`
         : "each image has its own scale, printed under it; colours cannot be compared between images";
     one("#scale-note").textContent = `${name}, ${layers[state.layer].name}: ${scale}.`;
+    one("#mark-note").textContent = data().marks[state.layer]?.[state.method] ?? "";
   }
 
   // One image, larger, with all its maps.

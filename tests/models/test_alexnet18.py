@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from models import NAMES, build
+from tests.conftest import compute
+from xai import wrap
 
 ROWS = [  # the table of the design, at 1024
     ("Rescaling", (1024, 1024, 3)),
@@ -45,6 +47,37 @@ def test_kernels_strides_and_dropout_are_arguments():
     assert [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"] == [0.1, 0.1, 0.1, 0.3, 0.3]
 
 
+def test_a_pooling_head():
+    """The same convolutions, then a mean over all places and one unit: 128 weights and a bias in place of the dense layers."""
+    flat, pooled = build("alexnet18", 256), build("alexnet18", 256, head="pooling")
+    cut = [layer.name for layer in flat.layers].index("flatten")
+    assert [layer.name for layer in pooled.layers] == [*(layer.name for layer in flat.layers[:cut]), "pooling", "dense"]
+    assert [layer.count_params() for layer in pooled.layers[:cut]] == [layer.count_params() for layer in flat.layers[:cut]]
+    assert pooled.layers[-2].output.shape == (None, 128) and pooled.layers[-1].count_params() == 129 and pooled.output_shape == (None, 1)
+    assert wrap(pooled).head.kind == "global pooling" and wrap(flat).head.kind == "flatten"
+    assert build("alexnet18", 320, head="pooling").count_params() == pooled.count_params()  # of any size
+
+
+def test_grad_cam_is_hirescam_at_the_last_convolution_of_a_pooling_head():
+    """And not on a flattening one: there the gradient differs from place to place."""
+    images = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3)).astype("float32")
+    agree = {}
+    for head in ("pooling", "flatten"):
+        detector = wrap(linear(build("alexnet18", 256, head=head, strides=(2, 2, 1, 1, 1))))
+        maps = compute(detector, images, ["conv2d_4"], ["gradcam", "hirescam"])[1]
+        first, second = (maps["conv2d_4", name] / np.abs(maps["conv2d_4", name]).max() for name in ("gradcam", "hirescam"))
+        agree[head] = np.allclose(first, second, atol=1e-4)
+    assert agree == {"pooling": True, "flatten": False}
+
+
+def linear(model):
+    """Take the last pool out of the way, which gives some places no gradient: its window becomes one cell."""
+    import keras
+
+    body = [layer for layer in model.layers if layer.name != "max_pooling2d_2"]
+    return keras.Sequential([keras.Input(model.input_shape[1:]), *(type(layer).from_config(layer.get_config()) for layer in body)])
+
+
 def test_same_names_every_time_so_that_maps_of_two_runs_compare():
     first, second = build("alexnet18", 256), build("alexnet18", 256)
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
@@ -66,6 +99,7 @@ def test_starts_near_chance_and_not_dead():
         ("alexnet19", 256, {}, "'alexnet19' is not known; expected one of: alexnet18"),
         ("alexnet18", 256, {"kernels": (2, 10)}, "five kernels and five strides"),
         ("alexnet18", 256, {"strides": (4, 4, 4, 4, 4)}, "pixels run out"),
+        ("alexnet18", 256, {"head": "average"}, "head 'average' is not known; expected flatten or pooling"),
     ],
 )
 def test_errors(name, size, options, message):

@@ -76,6 +76,33 @@ def test_history_is_written_every_epoch(sources, tmp_path):
     assert (tmp_path / checkpoint.NAME).exists()  # who called removes it when all is written
 
 
+def test_training_ends_when_enough_is_learnt(sources, tmp_path):
+    """At or below it, in the middle of a phase, and no phase follows; resumed, too, and not before."""
+    plan = replace(PLAN, phases=(Phase(2, 1e-3), Phase(3, 1e-4)))
+    whole = loop.run(network(), *sources(), plan, tmp_path / "whole")
+    reached = [loop.criterion(row) for row in whole]
+    second = min(reached[:2])
+    rows = loop.run(network(), *sources(), replace(plan, enough=second * 1.0001), tmp_path / "enough")
+    assert len(whole) == 3 and len(rows) == (1 if reached[0] == second else 2)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(network(), *sources(), replace(plan, enough=1e9), tmp_path / "stopped", say=stop)
+    lines = []
+    again = loop.run(network(), *sources(), replace(plan, enough=1e9), tmp_path / "stopped", resume=True, say=lines.append)
+    assert lines == ["going on after epoch 1"] and len(again) == 1
+
+
+def test_options_hand_on_what_is_enough(portraits, tmp_path):
+    from train.fit import fit
+    from train.options import recipe
+
+    card = fit("lenet", portraits, tmp_path, recipe("lenet", size=32, epochs=5, seed=3, enough=1e9)).card
+    assert card["training"]["epochs"] == 1 and card["training"]["enough"] == 1e9 and recipe("lenet").enough < 0
+
+
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_patience_and_best(sources, tmp_path):
     """At a huge learning rate the loss rises: training stops after the patience, with the best weights."""

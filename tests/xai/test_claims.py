@@ -94,6 +94,20 @@ class TestVerdicts:
         assert text.startswith("Claim “eyes”. Looked at: undecided (HiResCAM, 12 fakes, mean of 2 layers: ")
         assert "would decide" in text or "too close to the boundary" in text
 
+    @pytest.mark.parametrize(
+        ("layers", "method", "where"),
+        [
+            (["conv2d_3"], "hirescam", "HiResCAM at conv2d_3, 30 fakes: "),
+            (["input"], "rise:masks=9", "RISE (masks=9), 30 fakes: "),
+            (["a", "b", "c"], "hirescam", "HiResCAM, 30 fakes, mean of 3 layers: "),
+        ],
+        ids=["one layer", "the image", "several"],
+    )
+    def test_which_map_it_stands_on(self, layers, method, where):
+        (entry,) = judge([parse("eyes", NAMES)], evidence(count=30))
+        (text,) = sentences({"claims": [entry], "uses": [], "focus": FOCUS | {"layers": layers, "method": method}, "effects": [1]})
+        assert text.startswith(f"Claim “eyes”. Looked at: supported ({where}")
+
     def test_no_number_that_was_there_already_would_decide(self):
         """After Holm's correction over many claims sure-looking effects are undecided: more images are needed, not fewer."""
         texts = ("eyes", "nose", "lips", "skin", "background", "left_eye", "right_eye", "eyes > nose", "lips > nose", "skin > nose")

@@ -15,7 +15,7 @@ from xai.errors import LayerError, WhyfakeError
 from xai.maps import memory
 from xai.maps.fuse import fuse
 from xai.maps.mapped import compute, placements
-from xai.maps.methods import METHODS, pairs, resolve
+from xai.maps.methods import METHODS, TITLES, pairs, passes, resolve, title
 from xai.maps.placement import Axis, Placement
 from xai.overlays import overlay_name
 
@@ -79,6 +79,14 @@ def test_auto_is_the_heads_own(detector):
     assert resolve(["auto", "lrp"], detector, beside=("activation", "gradcam")) == ("activation", "gradcam", "hirescam", "lrp")
     with pytest.raises(WhyfakeError, match="'best' is not known; expected auto or"):
         resolve(["best"], detector)
+
+
+def test_every_method_has_a_title_and_a_cost():
+    assert set(TITLES) == set(METHODS) and len(set(TITLES.values())) == len(TITLES)
+    assert title("gradcampp") == "Grad-CAM++" and title("smoothgrad:samples=4:seed=1") == "SmoothGrad (samples=4, seed=1)" and title("own") == "own"
+    assert {name for name in METHODS if not passes(name)} == {name for name, method in METHODS.items() if method.needs == "logits"}
+    counts = {name: passes(name) for name in ("activation", "hirescam", "lrp", "smoothgrad", "vargrad:samples=4", "integrated_gradients:steps=9")}
+    assert list(counts.values()) == [1, 1, 1, 25, 4, 9] and passes("lime:samples=9") == 0
 
 
 def test_mixed_precision_maps_are_float32(images):

@@ -182,6 +182,28 @@ def parse(text: str) -> Spec:
     return Spec(":".join(words), name, options)
 
 
+def title(text: str) -> str:
+    """Return a method as it is printed in the literature, with the options it was given.
+
+    Example:
+        >>> title("gradcam"), title("rise:masks=4000:seed=1")
+        ('Grad-CAM', 'RISE (masks=4000, seed=1)')
+    """
+    name, *options = text.split(":")
+    return TITLES.get(name, name) + (f" ({', '.join(options)})" if options else "")
+
+
+def passes(text: str) -> int:
+    """Return how many backward passes a map takes; 0 for a method that only asks for answers, hundreds of them.
+
+    Example:
+        >>> passes("hirescam"), passes("vargrad:samples=4"), passes("rise")
+        (1, 4, 0)
+    """
+    spec = parse(text)
+    return 0 if spec.method.needs == "logits" else int(spec.options.get("samples", spec.options.get("steps", 1)))
+
+
 def table() -> str:
     """Return the methods as text for a terminal."""
     needs = {"activations": "a forward pass", "gradients": "gradients", "logits": "only answers"}

@@ -19,7 +19,10 @@ SETS: dict[str, tuple[str, ...]] = {
     "mouth": ("lips", "upper_lip", "lower_lip", "mouth_inside"),
 }
 # What is not the face itself: every other part lies on it.
-OUTSIDE = ("background", "hair", "hair_and_head", "hat", "left_ear", "right_ear", "earrings", "earring", "necklace", "neck", "cloth", "clothing")
+OUTSIDE = (
+    "background", "hair", "hair_and_head", "hat", "left_ear", "right_ear", "earrings", "earring", "necklace", "neck", "cloth", "clothing",
+    "top_left_corner", "top_right_corner", "bottom_left_corner", "bottom_right_corner",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

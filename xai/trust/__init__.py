@@ -1,0 +1,1 @@
+"""Whether a map can be believed: tests against a planted truth, of sanity and of faithfulness."""
