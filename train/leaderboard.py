@@ -120,11 +120,13 @@ def transferred(plants: Mapping[str, Values]) -> list[dict[str, Any]]:
     for plant in plants if len(plants) > 1 else ():
         others = {name: values for name, values in plants.items() if name != plant}
         chosen = choose([entry for entry in board(others) if entry["plant"] == ALL])
-        own = [row(plant, pair, values) for pair, values in plants[plant].items()]
+        enough = {pair: values for pair, values in plants[plant].items() if len(values) >= LEAST} or plants[plant]
+        own = [row(plant, pair, values) for pair, values in enough.items()]
         best = max(own, key=lambda entry: entry["score"])
         if chosen is None or not best["score"]:
             continue
-        here = next(entry for entry in own if (entry["layer"], entry["method"]) == (chosen["layer"], chosen["method"]))
+        pair = chosen["layer"], chosen["method"]
+        here = row(plant, pair, plants[plant][pair])
         record = {"plant": plant, "layer": here["layer"], "method": here["method"], "score": here["score"]}
         record |= {"best_layer": best["layer"], "best_method": best["method"], "best": best["score"]}
         found.append(record | {"regret": 1 - here["score"] / best["score"]})

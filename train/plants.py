@@ -148,7 +148,7 @@ DEFAULTS: tuple[Plant, ...] = tuple(
     Plant.parse(text)
     for text in (
         "checkerboard:eyes:60", "checkerboard:mouth:80", "checkerboard:nose:60", "checkerboard:brows:80",
-        "watermark:bottom_right_corner:120", "cast:picture:20", "jpeg:picture:97",
+        "watermark:bottom_right_corner:120", "cast:picture:40", "jpeg:picture:97",
     )
 )  # fmt: skip
 """What a self-test plants unless told otherwise, each in a data set of its own.

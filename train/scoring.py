@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 
 COLUMNS = (*METRICS, "area", "half", "empty")
 SAMPLING = ("smoothgrad", "vargrad", "integrated_gradients")  # tens of backward passes a map
-FEWER = 5  # as many images go to those
+FEWER = 5  # times as few images go to those
 AFFORDABLE = ("smoothgrad:samples=4", "vargrad:samples=4")  # the same in so few passes that an audit can do them for every image
 ALIASES = ("gradient_x_activation",)  # hirescam by another name
 

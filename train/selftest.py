@@ -28,7 +28,7 @@ from xai.version import VERSION
 
 LEARNT = 0.95  # accuracy on held-out images, below which a detector says nothing about maps
 TRIES = (1.0, 1.5, 2.25)  # times the strength; the next where the one before was not learnt
-ENOUGH = 1e-6  # validation loss from which a detector knows the artefact
+ENOUGH = 1e-3  # validation loss from which a detector knows the artefact
 FORMAT = 1  # of what is kept, and of what it means
 
 
@@ -56,7 +56,7 @@ class Settings:
     size: int | None = None
     plants: tuple[str, ...] = tuple(plant.text for plant in DEFAULTS)
     count: int = 600
-    images: int = 60
+    images: int = 40
     slow: int = 1
     effects: int = 16
     epochs: int = 12

@@ -201,7 +201,7 @@ def testing() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             ),
             click.option("--photos", type=click.Path(), help="Plant in the real photos of this folder, not in drawn portraits; needs the face mesh."),
             click.option("--count", default=600, show_default=True, type=click.IntRange(60), help="Images a plant, half of them fake."),
-            click.option("--images", default=60, show_default=True, type=click.IntRange(8), help="Held-out fakes that quick methods are scored on."),
+            click.option("--images", default=40, show_default=True, type=click.IntRange(8), help="Held-out fakes that quick methods are scored on."),
             click.option(
                 "--slow", default=1, show_default=True, type=click.IntRange(0),
                 help="Of those, for methods that ask the network hundreds of times a map; 0 leaves these out.",

@@ -329,7 +329,7 @@ def test_classes_are_random_halves(tmp_path: Path, photos: Path) -> None:
 
 def test_defaults() -> None:
     assert len({plant.name for plant in DEFAULTS}) == len(DEFAULTS)
-    assert {plant.region for plant in DEFAULTS if plant.kind == "checkerboard"} >= {"eyes", "mouth", "nose", "hair"}
+    assert {plant.region for plant in DEFAULTS if plant.kind == "checkerboard"} >= {"eyes", "mouth", "nose", "brows"}
     assert {plant.kind for plant in DEFAULTS} >= set(SHORTCUTS)
     for plant in DEFAULTS:  # drawn portraits and photos take all of them
         assert plant.kind in PAINTED and plant.members(NAMES) and plant.members((*meshparts.NAMES, *CORNERS))
