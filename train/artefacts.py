@@ -38,16 +38,15 @@ _SHOWN = {
     "teeth": "teeth",
 }
 
-Painter = Callable[["Artefact", Person, Image, Image, np.random.Generator], Image]
-"""(artefact, person, image int16 (S, S, 3), inside bool (S, S), rng) -> altered image."""
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Describe a kind of artefact.
 
     Attributes:
-        paint: returns the altered picture; what it does outside the region is thrown away.
+        paint: returns the altered picture. Of artefacts: (artefact, person, image int16 (S, S, 3), inside
+            bool (S, S), rng), and what it does outside the region is thrown away. Of shortcuts: (image
+            uint8 (S, S, 3), inside bool (S, S), strength, rng).
         region: where it goes unless told otherwise.
         strength: how strong it is unless told otherwise.
         maximum: the largest strength.
@@ -56,7 +55,7 @@ class Kind:
         sentence: what is planted, in words.
     """
 
-    paint: Painter
+    paint: Callable[..., Image]
     region: str
     strength: float
     maximum: float

@@ -15,11 +15,11 @@ import numpy as np
 
 from train.artefacts import ARTEFACTS, GROUPS, Artefact, Kind
 from train.persons import person
-from train.shortcuts import CORNERS, PICTURE, SHORTCUTS, Shortcut, clipped
+from train.shortcuts import CORNERS, PICTURE, SHORTCUTS, clipped
 from xai.errors import DataError
 from xai.regions.parts import OUTSIDE, SETS
 
-KINDS: dict[str, Kind | Shortcut] = {**ARTEFACTS, **SHORTCUTS}
+KINDS: dict[str, Kind] = {**ARTEFACTS, **SHORTCUTS}
 """Every kind of plant, artefacts first."""
 
 PAINTED: tuple[str, ...] = ("checkerboard", "droplet", *SHORTCUTS)

@@ -303,7 +303,6 @@ def memory(subject: Subject, found: dict[str, Any]) -> dict[str, Any]:
             key: {entry["method"]: [place(layer) for layer in entry[at]] for entry in found["methods"] if entry[at]}
             for key, at in (("passing", "layers"), ("failed", "fails_at"), ("unsure", "unsure_at"))
         },
-        "failing": {entry["method"]: entry["why"] for entry in found["methods"] if entry["verdict"] == "fails"},
     }  # fmt: skip
 
 

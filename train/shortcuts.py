@@ -6,12 +6,12 @@ other, so a good audit has to say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from train.artefacts import Kind
 from xai.errors import DataError
 from xai.regions.parts import NOTHING
 
@@ -19,32 +19,6 @@ CORNERS = ("top_left_corner", "top_right_corner", "bottom_left_corner", "bottom_
 PICTURE = "picture"  # the region of what covers all of it
 SHARE = 5  # a corner is a square with a fifth of the picture's side
 WARM = (1.0, 0.0, -1.0)  # red up, blue down
-
-Painter = Callable[[np.ndarray, np.ndarray, float, np.random.Generator], np.ndarray]
-"""(image uint8 (S, S, 3), inside bool (S, S), strength, rng) -> altered image, uint8."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shortcut:
-    """Describe a kind of shortcut; the fields are those of `train.artefacts.Kind`.
-
-    Attributes:
-        paint: returns the altered picture.
-        region: where it goes unless told otherwise.
-        strength: how strong it is unless told otherwise.
-        maximum: the largest strength.
-        unit: what the strength counts.
-        regions: the only regions it can go to.
-        sentence: what is planted, in words.
-    """
-
-    paint: Painter
-    region: str
-    strength: float
-    maximum: float
-    unit: str
-    regions: tuple[str, ...]
-    sentence: str
 
 
 def corner(name: str, size: int) -> tuple[slice, slice]:
@@ -139,9 +113,9 @@ def clipped(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-SHORTCUTS: dict[str, Shortcut] = {
-    "watermark": Shortcut(watermark, CORNERS[3], 120.0, 255.0, "grey levels", CORNERS, "a small half transparent mark, a round badge with letters"),
-    "cast": Shortcut(cast, PICTURE, 20.0, 255.0, "grey levels", (PICTURE,), "a warm colour cast over the whole picture"),
-    "jpeg": Shortcut(jpeg, PICTURE, 97.0, 99.0, "100 - JPEG quality", (PICTURE,), "the 8 x 8 pixel blocks of JPEG over the whole picture"),
+SHORTCUTS: dict[str, Kind] = {
+    "watermark": Kind(watermark, CORNERS[3], 120.0, 255.0, "grey levels", CORNERS, "a small half transparent mark, a round badge with letters"),
+    "cast": Kind(cast, PICTURE, 20.0, 255.0, "grey levels", (PICTURE,), "a warm colour cast over the whole picture"),
+    "jpeg": Kind(jpeg, PICTURE, 97.0, 99.0, "100 - JPEG quality", (PICTURE,), "the 8 x 8 pixel blocks of JPEG over the whole picture"),
 }
 """Kind to painter, default region and default strength."""

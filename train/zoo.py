@@ -170,9 +170,8 @@ def finished(entrant: Entrant, digest: str) -> dict[str, Any] | None:
     card: dict[str, Any] = store.read_json(path)
     mine = json.loads(json.dumps(store.plain(entrant.options.record() | {"epochs_at_most": entrant.options.epochs})))
     theirs = card.get("training", {})
-    differing = [
-        key for key, value in mine.items() if key != "epochs" and theirs.get(key, value) != value
-    ]  # what an older version did not know is as it was
+    # What an older version did not know is as it was.
+    differing = [key for key, value in mine.items() if key != "epochs" and theirs.get(key, value) != value]
     if card.get("name") != entrant.name or card.get("manifest_sha256") != digest or differing:
         what = f"with another '{differing[0]}'" if differing else "on other data"
         raise DataError(f"'{entrant.folder}' holds a training {what}; give another --out, or remove that folder")

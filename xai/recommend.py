@@ -32,7 +32,6 @@ class Recommendation:
         method: to be used for `--method auto`.
         layer: its name in the model at hand; "input" for a method of the image itself.
         why: in words.
-        failing: method -> why it failed.
         passing, failed, unsure: method -> the layers, by name in the model at hand, at which it passed, failed, or neither.
         source: "whyfake", or "this machine" for a self-test that was run here.
         network, size: of the self-test.
@@ -41,7 +40,6 @@ class Recommendation:
     method: str
     layer: str
     why: str
-    failing: Mapping[str, str] = field(default_factory=dict)
     passing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     failed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unsure: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -110,7 +108,7 @@ def remember(record: Mapping[str, Any]) -> Path:
 
     Args:
         record: architecture, size, network, method, layer (index among the layers that can be mapped, -1 for the image),
-            why, failing; passing, failed and unsure (method -> indices).
+            why; passing, failed and unsure (method -> indices).
 
     Returns:
         Where it is kept.
@@ -162,4 +160,4 @@ def named(entry: Mapping[str, Any], detector: Detector, source: str) -> Recommen
         key: {method: tuple(names[index] for index in indices) for method, indices in entry[key].items()} for key in ("passing", "failed", "unsure")
     }
     method, layer = parse(entry["method"]).text, names[entry["layer"]]
-    return Recommendation(method, layer, entry["why"], entry["failing"], **at, source=source, network=entry["network"], size=int(entry["size"]))
+    return Recommendation(method, layer, entry["why"], **at, source=source, network=entry["network"], size=int(entry["size"]))

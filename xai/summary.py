@@ -9,7 +9,7 @@ import numpy as np
 from xai.aggregate import GROUPS
 from xai.detector import Detector
 from xai.errors import tally
-from xai.maps.methods import title
+from xai.maps.methods import INPUT, title
 from xai.metrics import measure
 
 
@@ -67,8 +67,9 @@ def finding(regions: list[dict[str, Any]], method: str = "hirescam") -> str:
     names = [row["region"] for row in firsts.values()]
     region = max(sorted(set(names)), key=names.count)
     layer, row = max(((k, v) for k, v in firsts.items() if v["region"] == region), key=lambda pair: pair[1]["density"])
+    where = "" if layer == INPUT else f" at {names.count(region)} of {len(names)} layers; most at {layer}"
     return (
-        f"On fakes, {title(method)} is densest on '{region}' at {names.count(region)} of {len(names)} layers; most at {layer}, where "
+        f"On fakes, {title(method)} is densest on '{region}'{where}, where "
         f"{row['area_share']:.1%} of the image holds {row['mass_share']:.0%} of the map ({row['density']:.1f} times its share of the image)."
     )
 

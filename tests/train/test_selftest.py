@@ -283,7 +283,7 @@ def test_one_that_is_not_learnt_is_left_out(tmp_path, pretend):
     assert "Grad-CAM failed: at no layer did they point at what was planted in half of the fakes." in found["sentences"]
     assert "Not learnt, and left out: checkerboard:eyes:2.25 (50%)." in found["sentences"]
     (kept,) = [entry for entry in recommend.read(recommend.own_file()) if entry["architecture"] == found["architecture"]]
-    assert kept["failing"]["gradcam"].startswith("Grad-CAM at its best layer conv2d_1 pointed at what was planted in 10% of 40 fakes")
+    assert "gradcam" in kept["failed"]
     assert (kept["passing"], kept["failed"], kept["unsure"], kept["layer"]) == ({"hirescam": [3]}, {"gradcam": [3]}, {"lrp": [-1]}, 3)
 
 

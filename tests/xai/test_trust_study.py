@@ -134,7 +134,7 @@ class TestWhatBecomesOfMaps:
     def test_a_self_test_of_this_architecture_counts(self, spotter, pictures, tmp_path, monkeypatch):
         from xai.recommend import Recommendation
 
-        known = Recommendation("hirescam", "conv", "it pointed", {}, {"activation": ("conv",)}, {"hirescam": ("conv",)}, network="spotter", size=32)
+        known = Recommendation("hirescam", "conv", "it pointed", {"activation": ("conv",)}, {"hirescam": ("conv",)}, network="spotter", size=32)
         monkeypatch.setattr(type(spotter), "recommendation", lambda detector: known)
         found, _ = audited(spotter, pictures[:2], tmp_path, replace(REQUEST, checks=2))
         assert answers(found, "activation")["selftest"] == "passes" and answers(found, "hirescam")["selftest"] == "fails"

@@ -7,9 +7,7 @@ from xai.trust.verdicts import FAILS, PASSES, TESTS, UNSURE, UNTESTED, Answer, a
 
 PAIR = ("conv", "hirescam")
 FAILED = {"activation": ("conv",), "hirescam": ("last",)}
-KNOWN = Recommendation(
-    "hirescam", "conv", "", {"activation": "elsewhere"}, {"hirescam": ("conv",)}, FAILED, {"hirescam": ("other",)}, network="small", size=64
-)
+KNOWN = Recommendation("hirescam", "conv", "", {"hirescam": ("conv",)}, FAILED, {"hirescam": ("other",)}, network="small", size=64)
 SELF = "in the self-test of small at 64 x 64"
 ABOVE, TWIN = "when everything above the layer is randomised", "when all weights are randomised"
 
