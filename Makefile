@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPS := $(VENV)/.develops
+CHECKERS := tests/browser/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow lint format bench clean
@@ -28,7 +29,13 @@ install: $(INSTALLED) ## create .venv and install whyfake in it
 demo: $(INSTALLED) ## draw portraits, train a detector on them, write the report
 	$(BIN)/whyfake demo --out runs/demo
 
-test: $(DEVELOPS) ## run the tests
+# axe-core and html-validate; no lock file, which would name the registry of whoever wrote it
+$(CHECKERS): tests/browser/package.json
+	@if ! command -v npm >/dev/null; then echo "npm is missing: the pages' HTML and accessibility are not checked"; \
+	elif cd tests/browser && npm install --no-save --no-package-lock --no-audit --no-fund --silent; then touch node_modules/.installed; \
+	else echo "npm could not install the checkers: the pages' HTML and accessibility are not checked"; fi
+
+test: $(DEVELOPS) $(CHECKERS) ## run the tests
 	$(BIN)/python -m pytest -m 'not slow'
 
 slow: $(DEVELOPS) ## run the tests that take minutes
@@ -53,4 +60,4 @@ bench: $(DEVELOPS) .venv-xplique/bin/python ## measure the promised ratios, side
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove what was built, not the runs
-	rm -rf $(VENV) .venv-xplique build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-xplique tests/browser/node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -13,6 +13,7 @@ import click
 from xai.terminal import Commands, facing, finish, say, shared, split_names, testing, training
 from xai.version import VERSION
 
+LARGE = 50_000_000  # bytes of a page
 FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
 
 
@@ -272,11 +273,11 @@ def regions(images: Sequence[str], out: str, regions: str, masks: str | None, li
 @click.argument("data")
 @click.option("--out", required=True, help="The run directory; the same command goes on where it was stopped.")
 @facing()
-@shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
+@shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed", *FOREIGN, "layout", "strict", "quiet", "json")
 def audit(
     model: str, data: str, out: str, split: str, regions: str, masks: str | None, claims: Sequence[str], effects: int, donors: int, grey: bool,
-    checks: int, stretch: bool, layers: str, methods: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool,
-    as_json: bool, **foreign: Any,
+    checks: int, stretch: bool, layers: str, methods: str, batch_size: int | None, limit: int | None, seed: int, layout: str, strict: bool,
+    quiet: bool, as_json: bool, **foreign: Any,
 ) -> None:  # fmt: skip
     """Map MODEL over a data set DATA, swap face parts to see what it uses, and write the report."""
     from train.audit import audit_folder
@@ -291,7 +292,7 @@ def audit(
     result = audit_folder(
         detector, data, out, request, positive=positive, batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say
     )
-    page = render_page(result.folder)
+    page = render_page(result.folder, layout)
     if as_json:
         click.echo(json.dumps({"report": str(page)} | {key: result.summary[key] for key in ("images", "metrics", "claims", "verdicts")}))
     else:
@@ -369,16 +370,26 @@ def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: b
 
 @main.command()
 @click.argument("folder")
-def report(folder: str) -> None:
-    """Render the page of a FOLDER of results again; needs neither model nor images."""
-    click.echo(f"report: {render_page(Path(folder))}")
+@click.option(
+    "--format", "form", default="html", show_default=True, type=click.Choice(["html", "md", "pdf"]),
+    help="The page, or of an audit a short version: summary.md, or report.pdf, which Chromium prints.",
+)  # fmt: skip
+@shared("layout")
+def report(folder: str, form: str, layout: str) -> None:
+    """Render the page of a FOLDER of results again, or a short version; needs neither model nor images."""
+    if form != "html" and layout != "auto":
+        raise click.UsageError(f"--single-file and --folder are for the page; leave them out with --format {form}")
+    click.echo(f"report: {render_page(Path(folder), layout, form)}")
 
 
-def render_page(folder: Path) -> Path:
-    """Render a run's page."""
+def render_page(folder: Path, layout: str = "auto", form: str = "html") -> Path:
+    """Render a run's page, or a short version of it."""
     from reports import render
 
-    return render(folder)
+    page = render(folder, layout, form=form)
+    if page.stat().st_size > LARGE:
+        say(f"{page.name} has {page.stat().st_size / 1e6:.0f} MB, which browsers open slowly; --folder makes a folder that opens at once")
+    return page
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from reports.run import AGAIN
 from xai.errors import RunError
@@ -18,6 +18,7 @@ PALETTES = {
     "viridis": ("viridis", False),
     "magma": ("magma", False),
     "cividis": ("cividis", False),
+    "jet": ("jet", False),  # on request only: its bright bands show edges that the map does not have
     "purple-orange": ("PuOr_r", True),
     "blue-red": ("RdBu_r", True),
 }
@@ -47,10 +48,13 @@ def grey(values: np.ndarray, signed: bool) -> tuple[np.ndarray, float]:
     return np.rint(levels).astype(np.uint8), scale
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """Encode uint8 `(height, width)` as a grey PNG."""
+def lossless(pixels: np.ndarray, transparent: bool = False) -> bytes:
+    """Encode grey uint8 `(height, width)` as WebP that keeps every level; `transparent`: nothing is shown at level 0."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=9)
+    image = Image.fromarray(pixels).convert("RGB")
+    if transparent:
+        image.putalpha(Image.fromarray(np.where(pixels > 0, 255, 0).astype(np.uint8)))
+    image.save(file, "WEBP", lossless=True, quality=40, method=1)
     return file.getvalue()
 
 
@@ -82,36 +86,14 @@ def opened(path: Path) -> Image.Image:
         ) from error
 
 
-def thumbnail(image: Image.Image, side: int = 256) -> bytes:
-    """Return a picture as a small JPEG, its longest side at most `side` pixels."""
-    small = image.copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return jpeg(small)
-
-
-def grid(path: Path, width: int = 1100) -> tuple[bytes, tuple[int, int]]:
+def grid(path: Path, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
     """Return a channel grid at most `width` pixels wide, as WebP, with its (width, height)."""
     image = opened(path)
     if image.width > width:
         image = image.resize((width, max(1, round(image.height * width / image.width))), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    image.save(file, "WEBP", quality=82, method=2)
+    image.save(file, "WEBP", quality=quality, method=4)
     return file.getvalue(), image.size
-
-
-def mean_face(faces: Sequence[np.ndarray]) -> bytes:
-    """Return the mean of grey faces as a JPEG.
-
-    Args:
-        faces: float32 or uint8 `(height, width)` in [0, 255], all of one size.
-    """
-    mean = np.mean(np.stack(faces), axis=0, dtype=np.float32)
-    return jpeg(Image.fromarray(np.rint(mean).astype(np.uint8)), quality=72)
-
-
-def grey_face(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Return a picture as grey uint8 `(height, width)`, as the network's input is shaped."""
-    return np.asarray(ImageOps.grayscale(image).resize((size[1], size[0])))
 
 
 def palettes() -> list[dict[str, object]]:

@@ -88,12 +88,14 @@ def headline(run: Run) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | No
 
 
 def verdict(run: Run, spot: Focus) -> list[str]:
-    """Return the verdict in plain sentences: the run's own finding first, then the numbers."""
+    """Return the verdict in plain sentences: what is looked at and used, whether to believe it, then claims and numbers."""
     finding = str(run.summary.get("finding") or "").strip()
     numbers = [accuracy_sentence(run), map_sentence(run, spot)]
     # The run's finding speaks of the face parts already.
     believed = str((run.summary.get("trust") or {}).get("meaning") or "")
-    sentences = [*(run.summary.get("verdicts") or ()), believed, *([finding, *numbers] if finding else [*numbers, region_sentence(run, spot)])]
+    told = [str(sentence) for sentence in run.summary.get("verdicts") or ()]
+    told.sort(key=lambda sentence: sentence.startswith("Claim "))  # the claims' figures come after what they add up to
+    sentences = [*told, believed, *([finding, *numbers] if finding else [*numbers, region_sentence(run, spot)])]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -127,11 +129,7 @@ def map_sentence(run: Run, spot: Focus) -> str:
 
 def region_sentence(run: Run, spot: Focus) -> str:
     """Say which face part the headlined map dwells on, if it dwells on any."""
-    found = [
-        entry
-        for entry in run.summary.get("regions") or ()
-        if (entry["group"], entry["layer"], entry["method"]) == (spot.group, spot.layer, spot.method) and (words.real(entry.get("density")) or 0) > 1
-    ]
+    found = [entry for entry in of_spot(run, spot) if (words.real(entry.get("density")) or 0) > 1]
     if not found:
         return ""
     best = max(found, key=lambda entry: float(entry["density"]))
@@ -143,45 +141,98 @@ def region_sentence(run: Run, spot: Focus) -> str:
 
 
 def tiles(run: Run, spot: Focus) -> list[dict[str, str]]:
-    """Return the first screen's numbers: `name`, `value`, `note`."""
+    """Return the first screen's numbers: `name`, `value`, `note`, and `href`, where more of it stands."""
     counts = run.summary["images"] or {}
     groups = counts.get("groups") or {}
-    first, beside, held_out = headline(run)
-    also = " (including training images: {})" if beside else ""
-    on = "on images not in training" if held_out else "on all images"
     classes = ", ".join(f"{words.number(groups[g])} {g}" for g in ("real", "fake") if g in groups)
-    shown = [{"name": "Images read", "value": words.number(counts.get("read")), "note": classes}]
-    if first:
-        bounds = words.interval(first.get("accuracy_interval"))
-        bounds = "" if bounds == words.NONE else f"95{words.SPACE}% interval {bounds}, "
-        for key, name, text, note in (
-            ("accuracy", "Accuracy", words.percent, bounds),
-            ("roc_auc", "ROC AUC", words.number, ""),
-        ):
-            value = also.format(text((beside or {}).get(key)))
-            shown.append({"name": name, "value": text(first.get(key)), "note": note + on + value})
-    empty = [
-        entry
-        for entry in run.summary["maps"]
-        if entry["method"] == spot.method and entry["group"] == spot.group and entry["layer"] == (spot.layer or entry["layer"])
-    ]
-    if empty:
-        none = sum(int(entry.get("empty") or 0) for entry in empty)
-        total = none + sum(int(entry.get("count") or 0) for entry in empty)
-        where = f"{words.method(spot.method)}, {spot.layer or 'all layers'}, {spot.group}"
-        shown.append(
-            {
-                "name": "Empty maps",
-                "value": f"{none:,} of {total:,}",
-                "note": f"no positive value: {where}",
-            }
-        )
     skipped = counts.get("skipped") or 0
-    shown.append(
-        {
-            "name": "Skipped",
-            "value": words.number(skipped),
-            "note": "listed below with the reason" if skipped else "every file could be read",
-        }
+    told = (
+        ("Images", words.number(counts.get("read")), classes, "#dataset"),
+        ("Accuracy", *accuracy_tile(run), "#performance"),
+        ("Where it looks", *looked_tile(run, spot), "#look"),
+        ("What it uses", *used_tile(run), "#parts" if run.summary.get("regions") else "#look"),
+        ("Believability", *believed_tile(run), "#trust" if run.summary.get("trust") else "#methods"),
+        (
+            "Skipped",
+            words.number(skipped),
+            "could not be used, and why" if skipped else "every file could be read",
+            "#skipped" if run.skipped else "#dataset",
+        ),
     )
-    return shown
+    return [dict(zip(("name", "value", "note", "href"), tile, strict=True)) for tile in told]
+
+
+def accuracy_tile(run: Run) -> tuple[str, str]:
+    """Return how often the model is right, and with which interval and AUC."""
+    first, beside, held_out = headline(run)
+    if not first:
+        return words.NONE, "the images carry no labels"
+    bounds = words.interval(first.get("accuracy_interval"))
+    parts = [f"95{words.SPACE}% interval {bounds}"] if bounds != words.NONE else []
+    parts.append("on images not in training" if held_out else "on all images")
+    if first.get("roc_auc") is not None:
+        parts.append(f"ROC AUC {words.number(first['roc_auc'])}")
+    also = f" (including training images: {words.percent(beside.get('accuracy'))})" if beside else ""
+    return words.percent(first.get("accuracy")), ", ".join(parts) + also
+
+
+def looked_tile(run: Run, spot: Focus) -> tuple[str, str]:
+    """Return the region on which the headlined map is densest, or where it peaks; and how many maps are empty."""
+    if not spot.layer:
+        return "nowhere", f"no mean map has a positive value{empties(run, spot)}"
+    where = f"{words.method(spot.method)}, {spot.layer}, {spot.group}"
+    found = [entry for entry in of_spot(run, spot) if not entry.get("within") and (words.real(entry.get("density")) or 0) > 0]
+    if not found:
+        return words.corner(spot.entry.get("peak")), f"peak {words.place(spot.entry.get('peak'))}; {where}{empties(run, spot)}"
+    best = max(found, key=lambda entry: float(entry["density"]))
+    chance = f", {words.number(best['times_chance'], 2)} × chance" if words.real(best.get("times_chance")) is not None else ""
+    note = f"{words.number(best['density'], 2)} × its share of the picture{chance}; {where}{empties(run, spot)}"
+    return best["region"].replace("_", " "), note
+
+
+def of_spot(run: Run, spot: Focus) -> list[Mapping[str, Any]]:
+    """Return what the headlined map puts on each region."""
+    key = (spot.group, spot.layer, spot.method)
+    return [entry for entry in run.summary.get("regions") or () if (entry["group"], entry["layer"], entry["method"]) == key]
+
+
+def emptied(run: Run, spot: Focus) -> tuple[int, int]:
+    """Return how many maps of the headlined method, group and layer (else of all layers) are empty, and of how many."""
+    own = [e for e in run.summary["maps"] if (e["method"], e["group"]) == (spot.method, spot.group) and e["layer"] == (spot.layer or e["layer"])]
+    none = sum(int(entry.get("empty") or 0) for entry in own)
+    return none, none + sum(int(entry.get("count") or 0) for entry in own)
+
+
+def empties(run: Run, spot: Focus) -> str:
+    """Say how many maps are empty; empty text for none."""
+    none, total = emptied(run, spot)
+    return f"; {none:,} of {total:,} maps are empty" if none else ""
+
+
+def used_tile(run: Run) -> tuple[str, str]:
+    """Return the part whose swap surely moves the logit most."""
+    tested = [entry for entry in run.summary.get("uses") or () if entry["used"]["verdict"] != "not tested"]
+    if not tested:
+        return "not tested", "no parts were swapped"
+    best = most_used(run)
+    if best is None:
+        return "nothing yet shown", f"{words.plural(len(tested), 'part')} swapped, no effect is sure"
+    used = best["used"]
+    span = f"{words.fixed(used['low'])} to {words.fixed(used['high'])}"
+    return best["region"].replace("_", " "), f"swapping it moves the logit by {words.fixed(used['value'])} (95{words.SPACE}% {span})"
+
+
+def most_used(run: Run) -> Mapping[str, Any] | None:
+    """Return the entry of `uses` with the largest effect that is supported; None where there is none."""
+    found = [entry for entry in run.summary.get("uses") or () if entry["used"]["verdict"] == "supported"]
+    return max(found, key=lambda entry: float(entry["used"]["value"]), default=None)
+
+
+def believed_tile(run: Run) -> tuple[str, str]:
+    """Return how many methods pass the tests of whether they can be believed, and which fail."""
+    lines = (run.summary.get("trust") or {}).get("methods") or ()
+    if not lines:
+        return "not tested", "whether the maps can be believed"
+    named = {verdict: [words.method(line["method"]) for line in lines if line["verdict"] == verdict] for verdict in ("passes", "fails")}
+    note = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in named.items() if names)
+    return f"{len(named['passes'])} of {words.plural(len(lines), 'method')} {'passes' if len(lines) == 1 else 'pass'}", note or "none is sure to pass"

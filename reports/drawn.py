@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 
@@ -77,43 +77,66 @@ class MapFile:
         placement = self.placement(stored)
         return draw(self.cells(stored, ()), placement, canvas(placement.image, side))
 
-    def maps(self, layer: str, method: str, rows: Sequence[int], side: int) -> Iterator[tuple[int, Drawn]]:
-        """Yield `(row, map)` for the rows asked for, in ascending order.
+    def small(self, layer: str, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return small copies of all maps: int16 `(N, h, w)` in [-32767, 32767] and what 32767 stands for, float32 `(N,)`."""
+        values, scale = (self.dataset(f"{kind}/{store.home(layer, method)}") for kind in ("small", "scale"))
+        return self.read(values, ()), self.read(scale, ())
 
-        Args:
-            layer, method: which maps.
-            rows: rows of `images.csv`.
-            side: the canvas's longer side, pixels.
+    def small_shape(self, layer: str, method: str) -> tuple[int, int]:
+        """Return height and width of a small copy."""
+        _, height, width = self.dataset(f"small/{store.home(layer, method)}").shape
+        return height, width
+
+    def check(self, images: int) -> None:
+        """Refuse a file of another number of images.
+
+        Raises:
+            RunError: it holds fewer or more than `images.csv` has rows.
         """
-        stored = self.dataset(f"maps/{store.home(layer, method)}")
-        placement = self.placement(stored)
-        size = canvas(placement.image, side)
-        rows = sorted(rows)
-        if rows and rows[-1] >= stored.shape[0]:
-            raise RunError(
-                f"{self.path.name} holds {stored.shape[0]} maps of layer '{layer}', method '{method}', but images.csv has a row {rows[-1]}; {AGAIN}"
-            )
-        # A compressed chunk is unpacked whole: read each only once.
-        step = stored.chunks[0] if stored.chunks else 1
-        for start in sorted({row // step * step for row in rows}):
-            block = self.cells(stored, slice(start, start + step))
-            for row in rows:
-                if start <= row < start + step:
-                    yield row, draw(block[row - start], placement, size)
+        if (held := len(self.dataset("images/picture"))) != images:
+            raise RunError(f"{self.path.name} in {self.path.parent} holds {held} images, but images.csv has {images} rows; {AGAIN}")
 
-    def area(self, layer: str, method: str) -> tuple[float, float, float, float]:
-        """Return how far the layer's cells stay from each edge: top, right, bottom, left.
+    def picture(self, row: int) -> np.ndarray:
+        """Return an image as it was kept for looking, uint8 RGB `(h, w, 3)`."""
+        content = self.read(self.dataset("images/picture"), row)
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) else None
+        if picture is None:
+            raise RunError(f"{self.path.name} in {self.path.parent}: the picture of row {row} is damaged; {AGAIN}")
+        return picture
+
+    def shares(self, layer: str, method: str) -> np.ndarray | None:
+        """Return the share of each map's positive mass on each part, float32 `(N, R)`; None for a run without parts."""
+        return self.read(self.dataset(f"regions/mass/{store.home(layer, method)}"), ()) if "regions" in self.file else None
+
+    def parts(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """Return the parts' names and the share of each picture that each covers, float32 `(N, R)`; None for a run without parts."""
+        if "regions" not in self.file:
+            return None
+        return tuple(str(name) for name in self.file["regions"].attrs["names"]), self.read(self.dataset("regions/area"), ())
+
+    def moments(self, group: str, layer: str, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return a group's mean map and its population standard deviation, float32 `(h, w)` each, at the layer's own cells."""
+        mean, std = (self.cells(self.dataset(f"{kind}/{group}/{store.home(layer, method)}"), ()) for kind in ("mean", "std"))
+        return mean, std
+
+    def box(self, layer: str, method: str) -> tuple[float, float, float, float]:
+        """Return the rectangle that the layer's cells cover, by its distance from each edge: top, right, bottom, left.
 
         Returns:
-            Fractions of the image in [0, 1]; a cell reaches half a stride from its centre.
+            Fractions of the image; below 0 where the outer cells reach beyond it. A cell
+            reaches half a stride from its centre.
         """
         where = self.placement(self.dataset(f"maps/{store.home(layer, method)}"))
         edges = []
         for axis, cells, image in zip((where.y, where.x), where.cells, where.image, strict=True):
             before = (axis.offset - axis.stride / 2) / image
-            after = 1 - (axis.offset + (cells - 0.5) * axis.stride) / image
-            edges.append((min(max(before, 0.0), 1.0), min(max(after, 0.0), 1.0)))
+            edges.append((before, 1 - (axis.offset + (cells - 0.5) * axis.stride) / image))
         (top, bottom), (left, right) = edges
+        return top, right, bottom, left
+
+    def area(self, layer: str, method: str) -> tuple[float, float, float, float]:
+        """Return `box` within the image: how far the layer's cells stay from each edge, fractions in [0, 1]."""
+        top, right, bottom, left = (min(max(edge, 0.0), 1.0) for edge in self.box(layer, method))
         return top, right, bottom, left
 
     def dataset(self, name: str) -> Any:
@@ -124,10 +147,14 @@ class MapFile:
         return stored
 
     def cells(self, stored: Any, where: Any) -> np.ndarray:
-        """Return a part of a stored array; what is not finite counts as zero."""
+        """Return a part of a stored map; what is not finite counts as zero."""
+        return np.nan_to_num(self.read(stored, where).astype(np.float32), posinf=0, neginf=0)
+
+    def read(self, stored: Any, where: Any) -> np.ndarray:
+        """Return a part of a stored array."""
         try:
-            return np.nan_to_num(np.asarray(stored[where], np.float32), posinf=0, neginf=0)
-        except OSError as error:
+            return np.asarray(stored[where])
+        except (OSError, ValueError) as error:
             raise RunError(f"{self.path.name} in {self.path.parent} is damaged at '{stored.name}'; {AGAIN}") from error
 
     def placement(self, stored: Any) -> Placement:

@@ -1,21 +1,39 @@
-"""The page's images: which ones, their thumbnails, and their maps as small grey pictures."""
+"""The images of a run as data for the page's script: which ones, what is known of each, and their maps on sheets."""
 
 from __future__ import annotations
 
 import base64
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
-from reports import charts, trust, words
+from reports import pictures, sheets, trust, words
 from reports.drawn import MapFile, canvas
 from reports.filmstrip import SIDE
 from reports.run import Run
+from reports.shelf import Shelf
+from xai import miniature
+from xai.regions.parts import OUTSIDE
+from xai.regions.table import regions, summed
 
-MOST = 200  # images on the page
-MAP_SIDE = 48  # pixels of a map's longer side; the browser smooths it
+MOST = 100_000  # images, above which a sample is shown
+SAMPLE = 10_000  # images of that sample
+FACES = 300  # images of a mean face
+SIDES = (96, 64, 48, 32, 24, 16, 12)  # cells a side of a map: the first whose sheets fit
+FEW = 60  # images
+ROOM = 33_000  # bytes for all maps of each of a few images
+WHOLE = 22_000_000  # bytes for the maps of more images
+LEAST = 1_700  # bytes for all maps of each of very many
+DENSITY = 0.75  # bytes a cell takes on a sheet
+SHEETS = 150  # sheets of maps in all, where that keeps them small enough
+TOGETHER = 600  # maps a sheet, at least
+UNKNOWN = 65535  # a share that there is not
+PARTS = 10_000  # steps of a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +41,10 @@ class Choice:
     """The images that are shown.
 
     Args:
-        rows: rows of `images.csv`, ascending.
+        rows: rows of `images.csv`, the highest score first; that is the order of the tiles, so that a page of
+            images sorted by score needs few sheets.
         strata: `(name, shown, of)` per outcome.
-        total: images with a thumbnail.
+        total: images in the run.
     """
 
     rows: tuple[int, ...]
@@ -33,52 +52,32 @@ class Choice:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One image on the page.
-
-    Args:
-        row: row of `images.csv`.
-        path, label, outcome, split: as in `images.csv`.
-        score, logit: for reading.
-        order: the score as a sortable number, or empty.
-        doubt: distance of the score from the threshold, or empty.
-        size: width × height of the original, pixels.
-        thumb: JPEG as a `data:` address.
-        shape: `(width, height)` of the thumbnail, pixels.
-    """
-
-    row: int
-    path: str
-    label: str
-    outcome: str
-    split: str
-    score: str
-    logit: str
-    order: str
-    doubt: str
-    size: str
-    thumb: str
-    shape: tuple[int, int]
-
-
-def choose(run: Run, most: int = MOST) -> Choice:
+def choose(run: Run, most: int = MOST, sample: int = SAMPLE) -> Choice:
     """Choose the images that are shown, the same ones every time.
 
-    Every outcome gets an equal share of the places, so that a few mistakes among many
-    right answers are seen; what a rare outcome leaves free goes to the others. Within an
-    outcome the images are taken at even distances.
+    All, up to `most`. Of more, every outcome gets an equal share of the sample's places, so that a few mistakes
+    among many right answers are seen; what a rare outcome leaves free goes to the others. Within an outcome the
+    images are taken at even distances.
+
+    Args:
+        run: the run.
+        most: images, up to which all are shown.
+        sample: images shown of more.
     """
-    kept = [row for row in range(len(run.images)) if run.thumb(row).is_file()]
     members: dict[str, list[int]] = {}
-    for row in kept:
-        image = run.images[row]
+    for row, image in enumerate(run.images):
         members.setdefault(image.get("outcome") or image.get("label") or "", []).append(row)
-    places = quotas({name: len(rows) for name, rows in members.items()}, most)
+    places = quotas({name: len(rows) for name, rows in members.items()}, len(run.images) if len(run.images) <= most else sample)
     rows = [row for name, k in places.items() for row in spread(members[name], k)]
     names = [*(n for n in words.OUTCOMES if n in places), *sorted(set(places) - {*words.OUTCOMES})]
     strata = tuple((name, places[name], len(members[name])) for name in names)
-    return Choice(tuple(sorted(rows)), strata, len(kept))
+    return Choice(tuple(sorted(rows, key=lambda row: (-score(run, row), row))), strata, len(run.images))
+
+
+def score(run: Run, row: int) -> float:
+    """Return an image's score; below all others where it has none."""
+    value = words.real(run.images[row].get("score"))
+    return -1.0 if value is None else value
 
 
 def quotas(sizes: Mapping[str, int], most: int) -> dict[str, int]:
@@ -106,96 +105,185 @@ def spread(rows: Sequence[int], count: int) -> list[int]:
     return [rows[(2 * i + 1) * len(rows) // (2 * count)] for i in range(count)]
 
 
-def cards(run: Run, rows: Sequence[int], image: tuple[int, int]) -> tuple[list[Card], list[np.ndarray]]:
-    """Return the images as cards, and as grey faces of the network's shape for the mean face.
+def faces(run: Run, maps: MapFile, image: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Return the mean face of each group, uint8 grey `(h, w)`, of the network's shape; at most 300 images each.
 
     Args:
         run: the run.
-        rows: rows of `images.csv`.
+        maps: its pictures.
         image: the network's input, `(height, width)`.
     """
-    shown, faces = [], []
-    for row in rows:
-        entry = run.images[row]
-        picture = charts.opened(run.thumb(row))
-        faces.append(charts.grey_face(picture, canvas(image, SIDE)))
-        score = words.real(entry.get("score"))
-        pixels = [words.number(entry.get(side) or None) for side in ("width", "height")]
-        doubt = None if score is None else abs(score - run.threshold)
-        shown.append(
-            Card(
-                row=row,
-                path=entry["path"],
-                label=entry.get("label", ""),
-                outcome=entry.get("outcome", ""),
-                split=entry.get("split", ""),
-                score=words.fixed(score, 3),
-                logit=words.fixed(entry.get("logit"), 2),
-                order="" if score is None else f"{score:.6f}",
-                doubt="" if doubt is None else f"{doubt:.6f}",
-                size=" × ".join(pixels) if words.NONE not in pixels else "",
-                thumb=charts.uri(charts.thumbnail(picture), "image/jpeg"),
-                shape=picture.size,
+    height, width = canvas(image, SIDE)
+    found = {}
+    for group in run.groups:
+        rows = [row for row, entry in enumerate(run.images) if group in ("all", entry.get("label", ""), entry.get("outcome", ""))]
+        chosen = spread(rows, min(FACES, len(rows)))
+        if chosen:
+            grey = sheets.together(
+                lambda row: cv2.resize(cv2.cvtColor(maps.picture(row), cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA), chosen
             )
-        )
-    return shown, faces
+            found[group] = np.rint(np.mean(grey, axis=0, dtype=np.float32)).astype(np.uint8)
+    return found
 
 
-def payload(run: Run, maps: MapFile, shown: Sequence[Card], signs: Mapping[str, bool]) -> dict[str, Any]:
-    """Return what the page's script needs: every shown image's maps.
+def payload(run: Run, maps: MapFile, choice: Choice, signs: Mapping[str, bool], shelf: Shelf) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the page's script needs at once, and what it needs when a map is looked at.
+
+    Args:
+        run, maps: the run.
+        choice: the images.
+        signs: which methods' maps take both signs.
+        shelf: where sheets go.
 
     Returns:
-        `layers` and `methods` with their names; `common[layer][method]`, a scale that 95 %
-        of the images stay within; `images`, in the order of `shown`, each with
-        `maps[layer][method] = [grey PNG in base64, scale, scale as text, maximum as text]`,
-        null where that method does not map that layer; the PNG is empty text where the
-        map is empty; `marks[layer][method]`, why a map fails, or empty text.
+        The data: `layers`, `methods`, `pairs[layer][method]` (a number or None), `marks` likewise (why a map fails, or
+        empty text), `pictures`, `images` (columns), `regions` (names, and which of them lie outside the face; None
+        without parts), `threshold`, `total`. And by name the chunks: "area", the share of each picture that each
+        region covers, and for every pair "shares-0", the share of the map on each region, and "pair-0": `tiles`,
+        `scale`, `highest` and `common`, a scale that 95 % of the images stay within. Arrays are base64 of
+        little-endian numbers, in the order of `choice.rows`.
     """
     failed = trust.reasons(run)
-    rows = [card.row for card in shown]
-    order = {row: i for i, row in enumerate(rows)}
-    grids: list[list[list[Any]]] = [[[None] * len(run.methods) for _ in run.layers] for _ in rows]
-    common = [[0.0] * len(run.methods) for _ in run.layers]
-    for i, layer in enumerate(run.layers):
-        for j, method in enumerate(run.methods):
-            if (layer, method) not in run.pairs:
-                continue
-            scales = []
-            for row, drawn in maps.maps(layer, method, rows, MAP_SIDE):
-                pixels, scale = charts.grey(drawn.values, signs[method])
-                scale = float(f"{scale:.5g}")
-                picture = ""
-                if not drawn.empty:
-                    picture = base64.b64encode(charts.png(pixels)).decode()
-                    scales.append(scale)
-                texts = words.number(scale, 2), words.number(drawn.highest, 2)
-                grids[order[row]][i][j] = [picture, scale, *texts]
-            common[i][j] = float(f"{np.quantile(scales, 0.95):.5g}") if scales else 0.0
-    return {
-        "layers": [{"name": layer, "area": percents(maps.area(layer, method))} for layer, method in first_methods(run).items()],
-        "methods": [{"name": words.method(m), "signed": signs[m]} for m in run.methods],
-        "common": common,
+    shown = pictures.write(maps, choice.rows, shelf)
+    pairs = [(layer, method) for layer in run.layers for method in run.methods if (layer, method) in run.pairs]
+    side = room(maps, pairs, len(choice.rows))
+    names, table, chunks = regions_of(maps, choice.rows)
+    for number, (layer, method) in enumerate(pairs):
+        mass = maps.shares(layer, method)
+        if names is not None and mass is not None:
+            chunks[f"shares-{number}"] = shares(summed(mass[list(choice.rows)], table))
+        chunks[f"pair-{number}"] = chunk(run, maps, choice.rows, (layer, method), signs[method], side, len(pairs), number, shelf)
+    numbers = {pair: number for number, pair in enumerate(pairs)}
+    data = {
+        "layers": list(run.layers),
+        "methods": [{"key": method, "name": words.method(method), "signed": signs[method]} for method in run.methods],
+        "pairs": [[numbers.get((layer, method)) for method in run.methods] for layer in run.layers],
         "marks": [[failed.get((layer, method), "") for method in run.methods] for layer in run.layers],
-        "images": [{"path": card.path, "rows": facts(card), "maps": grid} for card, grid in zip(shown, grids, strict=True)],
+        "pictures": shown | {"sizes": packed(shown["sizes"])},
+        "images": columns(run, choice.rows),
+        "regions": names,
+        "threshold": run.threshold,
+        "total": len(run.images),
     }
+    return data, chunks
+
+
+def columns(run: Run, rows: Sequence[int]) -> dict[str, Any]:
+    """Return what is known about the images, a column each."""
+    entries = [run.images[row] for row in rows]
+
+    def numbers(name: str) -> np.ndarray:
+        values = (words.real(entry.get(name)) for entry in entries)
+        return np.array([math.nan if value is None else value for value in values], "<f4")
+
+    return {
+        "path": [entry["path"] for entry in entries],
+        "row": packed(np.array(rows, "<u4")),
+        **{name: codes([entry.get(name, "") for entry in entries]) for name in ("label", "prediction", "outcome", "split", "parts_missing")},
+        **{name: packed(numbers(name)) for name in ("score", "logit", "width", "height")},
+    }
+
+
+def codes(values: Sequence[str]) -> dict[str, Any]:
+    """Return a column of few different texts: the `names` in alphabetical order and which of them each row has."""
+    names = sorted(set(values))
+    places = {name: place for place, name in enumerate(names)}
+    return {"names": names, "codes": packed(np.array([places[value] for value in values], "<u2"))}
+
+
+def packed(values: np.ndarray) -> str:
+    """Return numbers as base64 of their bytes."""
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
+
+
+def regions_of(maps: MapFile, rows: Sequence[int]) -> tuple[dict[str, Any] | None, Mapping[str, tuple[int, ...]], dict[str, Any]]:
+    """Return the regions' names, the parts that make up each, and, as a chunk, the share of every picture that each covers."""
+    known = maps.parts()
+    if known is None:
+        return None, {}, {}
+    table = regions(known[0])
+    outside = [name in OUTSIDE or all(known[0][member] in OUTSIDE for member in members) for name, members in table.items()]
+    inner = [any(len(other) > len(members) and set(members) < set(other) for other in table.values()) for members in table.values()]
+    area = shares(summed(known[1][list(rows)], table))
+    return {"names": list(table), "outside": outside, "inner": inner}, table, {"area": area}
+
+
+def shares(values: np.ndarray) -> str:
+    """Return shares in [0, 1] as ten thousandths, uint16; 65535 where there is none."""
+    return packed(np.where(np.isnan(values), UNKNOWN, np.rint(np.nan_to_num(values) * PARTS)).astype("<u2"))
+
+
+def room(maps: MapFile, pairs: Sequence[tuple[str, str]], images: int) -> int:
+    """Return the cells a side that there is room for."""
+    budget = ROOM * images if images <= FEW else max(WHOLE, LEAST * images)
+    shapes = [maps.small_shape(*pair) for pair in pairs]
+    for side in SIDES:
+        cells = sum(math.prod(miniature.shape(shape, side)) for shape in shapes)
+        if cells * images * DENSITY <= budget:
+            break
+    return side
+
+
+def chunk(
+    run: Run, maps: MapFile, rows: Sequence[int], pair: tuple[str, str], signed: bool, side: int, pairs: int, number: int, shelf: Shelf
+) -> dict[str, Any]:
+    """Return the chunk of one layer and method, its sheets written."""
+    values, scale = (part[list(rows)] for part in maps.small(*pair))
+    tiles, scale = grey(values, scale, signed, side)
+    highest = [words.real(run.images[row].get(f"max:{pair[0]}:{pair[1]}")) for row in rows]
+    strongest = np.array([0.0 if value is None else value for value in highest], "<f4")  # (N,)
+    shown = scale[strongest > 0]
+    per = max(math.ceil(len(rows) / max(1, SHEETS // pairs)), TOGETHER)
+    return {
+        "tiles": sheets.maps(f"map-{number}", tiles, per, shelf),
+        "scale": packed(scale.astype("<f4")),
+        "highest": packed(strongest),
+        "common": float(f"{np.quantile(shown, 0.95):.5g}") if len(shown) else 0.0,
+    }
+
+
+def grey(values: np.ndarray, scale: np.ndarray, signed: bool, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scale small maps to 8-bit grey, each by its own strongest value.
+
+    Args:
+        values: int16 `(N, h, w)`, parts of `scale`.
+        scale: float32 `(N,)`.
+        signed: True: 128 is zero, 255 and 1 are plus and minus the scale. False: 0 is zero or less, 255 the scale.
+        side: cells a side, at most.
+
+    Returns:
+        uint8 `(N, h', w')`, and float32 `(N,)`: the scale of the grey levels; 0 for a blank map.
+
+    Example:
+        >>> grey(np.array([[[0, 32767, -32767]]], np.int16), np.array([2.0]), False, 9)
+        (array([[[  0, 255,   0]]], dtype=uint8), array([2.]))
+        >>> grey(np.array([[[0, 32767, -32767]]], np.int16), np.array([2.0]), True, 9)[0].tolist()
+        [[[128, 255, 1]]]
+    """
+    parts, again = miniature.shrink(values if signed else np.maximum(values, 0), side)
+    levels = 128 + parts * (127 / miniature.STEPS) if signed else parts * (255 / miniature.STEPS)
+    return np.rint(levels).astype(np.uint8), scale * again / miniature.STEPS
+
+
+def stored(shelf: Shelf, data: Mapping[str, Any], chunks: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Write data and chunks beside the page, or return them for a page that holds everything itself."""
+    if shelf.inside:
+        return dict(data) | {"chunks": dict(chunks)}
+    # `fetch` fails on file://; a script can be loaded from there.
+    shelf.write("data/images.js", f"whyfake = {{ data: {text(data)}, chunks: {{}} }};\n".encode())
+    for name, content in chunks.items():
+        shelf.write(f"data/{name}.js", f"whyfake.chunks[{text(name)}] = {text(content)};\n".encode())
+    return None
+
+
+def text(value: Any) -> str:
+    """Return JSON that is also JavaScript; every character beyond ASCII is escaped."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 
 def first_methods(run: Run) -> dict[str, str]:
     """Return, per layer, the first method that maps it; all place the layer alike."""
     return {layer: next(method for method in run.methods if (layer, method) in run.pairs) for layer in run.layers}
-
-
-def facts(card: Card) -> list[tuple[str, str]]:
-    """Return what is known about an image, as names and values."""
-    rows = [
-        ("Label", card.label),
-        ("Outcome", ": ".join(part for part in words.group(card.outcome) if part)),
-        ("Score (fake)", card.score),
-        ("Logit", card.logit),
-        ("Split", card.split),
-        ("Size", card.size),
-    ]
-    return [(name, value) for name, value in rows if value]
 
 
 def percents(area: Sequence[float]) -> list[float]:

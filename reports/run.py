@@ -50,10 +50,6 @@ class Run:
         """Return the layers that have a method's maps; of a method of the image itself that is "input"."""
         return [layer for layer in self.layers if (layer, method) in self.pairs]
 
-    def thumb(self, row: int) -> Path:
-        """Return where the thumbnail of a row of `images.csv` lies, if it was kept."""
-        return self.directory / "thumbs" / f"{self.images[row].get('index', row)}.jpg"
-
 
 def read(directory: str | Path) -> Run:
     """Read a run directory.

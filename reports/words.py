@@ -135,6 +135,21 @@ def place(peak: Sequence[Any] | None) -> str:
     return f"{percent(ends[1], 0)} from the left, {percent(ends[0], 0)} from the top"
 
 
+def corner(peak: Sequence[Any] | None) -> str:
+    """Return in which ninth of the image a point lies; `peak` as in `place`.
+
+    Example:
+        >>> corner([0.1, 0.9]), corner([0.5, 0.5]), corner([0.9, 0.5]), corner(None)
+        ('top right', 'middle', 'bottom', '–')
+    """
+    ends = [real(end) for end in peak or ()]
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        return NONE
+    third = [min(2, max(0, int(3 * end))) for end in (ends[0], ends[1])]
+    parts = (("top", "", "bottom")[third[0]], ("left", "", "right")[third[1]])
+    return " ".join(part for part in parts if part) or "middle"
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun.
 

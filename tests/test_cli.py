@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import cli
+from tests.reports.conftest import fabricate
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,6 +102,55 @@ def test_audit_and_report_again(whyfake, trained, portraits, tmp_path):
     assert page.read_bytes() == first
 
 
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    """A run directory that no model made."""
+    return fabricate(tmp_path_factory.mktemp("made") / "run", layers=[("conv", 4, 128.0, 64.0, 128.0, 2)])
+
+
+def test_report_as_one_file_and_as_a_folder(whyfake, made_up):
+    """Six images are one file unless told otherwise."""
+    single = whyfake("report", made_up)
+    assert single.output == f"report: {made_up / 'index.html'}\n"
+    content = (made_up / "index.html").read_bytes()
+    folder = whyfake("report", made_up, "--folder")
+    assert folder.exit_code == 0, folder.output
+    assert Path(folder.output.removeprefix("report: ").strip()).is_file() and (made_up / "index.html").read_bytes() != content
+    assert whyfake("report", made_up, "--single-file").exit_code == 0
+    assert (made_up / "index.html").read_bytes() == content
+
+
+def test_a_large_page_is_said(whyfake, made_up, monkeypatch):
+    monkeypatch.setattr("cli.LARGE", 1000)
+    result = whyfake("report", made_up)
+    assert result.exit_code == 0 and "browsers open slowly; --folder makes a folder" in result.stderr
+
+
+def test_a_short_report(whyfake, made_up):
+    result = whyfake("report", made_up, "--format", "md")
+    assert result.output == f"report: {made_up / 'summary.md'}\n"
+    assert (made_up / "summary.md").read_text(encoding="utf-8").startswith("# Where does alexnet18 look?\n")
+
+
+def test_a_printed_report_needs_a_browser(whyfake, made_up, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("WHYFAKE_CHROMIUM", raising=False)
+    result = whyfake("report", made_up, "--format", "pdf")
+    assert result.exit_code == 1 and result.output.startswith("Error: no Chromium was found") and result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("layout", ["--folder", "--single-file"])
+def test_a_short_report_has_no_layout(whyfake, made_up, layout):
+    result = whyfake("report", made_up, "--format", "md", layout)
+    assert result.exit_code == 2 and "are for the page; leave them out with --format md" in " ".join(result.output.split())
+
+
+def test_only_audits_have_a_short_report(whyfake, tmp_path):
+    (tmp_path / "inspection.json").write_text("{}")
+    result = whyfake("report", tmp_path, "--format", "md")
+    assert result.exit_code == 1 and "holds inspection.json: only an audit is shown as md" in result.output
+
+
 def test_portraits_command(whyfake, tmp_path):
     result = whyfake("portraits", tmp_path / "p", "--count", 4, "--size", 64, "--artefact", "droplet")
     assert result.exit_code == 0 and len(list((tmp_path / "p" / "fake").iterdir())) == 2
@@ -175,6 +225,8 @@ def places(tmp_path, trained, portraits):
         ("selftest lenet --out T --count 10", 2, "Invalid value for '--count'"),
         ("selftest lenet --out B", 1, "cannot be written"),
         ("report E", 1, "summary.json"),
+        ("report G --format md", 1, "is not a folder"),
+        ("report E --format docx", 2, "Invalid value for '--format'"),
         ("portraits T --artefact unicorn", 1, "unicorn"),
         ("layers M --positive maybe", 2, "Invalid value for '--positive'"),
         ("nonsense", 2, "No such command 'nonsense'"),

@@ -14,7 +14,8 @@ from xai import store
 from xai.curves import curves as curves_of
 from xai.detector import Detector, score
 from xai.errors import DataError, ModelError
-from xai.metrics import measure, table
+from xai.metrics import measure, report, table
+from xai.notebook import Told
 from xai.stream import batches
 
 
@@ -81,7 +82,7 @@ def evaluate(
             "split": split, "limit": limit, "trained_on": sum(seen.get(row.sha256) in ("train", "valid") for row in read),
         }  # fmt: skip
         write_evaluation(store.make_folder(out), read, logits, metrics | {"about": about}, skipped)
-    return metrics, skipped
+    return Told(metrics, report), skipped
 
 
 def temperature_of(detector: Detector) -> float | None:

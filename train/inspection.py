@@ -19,6 +19,7 @@ from train.leakwords import compressed
 from xai import store
 from xai.errors import DataError, ImageError
 from xai.images import read
+from xai.notebook import Told
 from xai.version import VERSION
 
 SPLITS = ("train", "valid", "test")
@@ -78,8 +79,7 @@ def inspect(data: str | Path, *, positive: str | None = None, seed: int = 0, lim
     found["leak"] = leak(known, [r.label for r in rows], [r.sha256 for r in rows], seed=seed) if found["labelled"] else None
     found["findings"] = findings(found)
     found["files"] = records(rows, known, groups)
-    plain: dict[str, Any] = store.plain(found)
-    return plain
+    return Told(store.plain(found), text)
 
 
 def summary(inspection: dict[str, Any]) -> dict[str, Any]:

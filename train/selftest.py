@@ -16,8 +16,8 @@ from train.planted import examine
 from train.planting import Planted, seat, write
 from train.plants import DEFAULTS, Plant
 from train.scoring import Scores
-from train.selftestwords import sentences
-from xai import store
+from train.selftestwords import sentences, text
+from xai import notebook, store
 from xai.errors import DataError, WhyfakeError
 from xai.images import find
 from xai.progress import bar
@@ -75,6 +75,10 @@ class Selftested:
 
     folder: Path
     summary: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the command prints."""
+        return notebook.pre(text(self.summary)) + notebook.page_link(self.folder)
 
 
 def selftest(

@@ -19,6 +19,7 @@ from xai import store
 from xai.detector import Detector, load
 from xai.errors import DataError, WhyfakeError
 from xai.modelfile import CARD, sha256
+from xai.notebook import Told
 from xai.provenance import machine, versions
 
 USUAL = ("lenet", "alexnet", "alexnet_bn", "inception", "vgg16", "vgg16_bn", "resnet50")  # the published comparison at 64 x 64
@@ -155,7 +156,7 @@ def compare(
     if len(whole) < len(rows):
         store.write_bytes(out / "learning.png", learning(rows))
     store.write_json(out / "zoo.json", result)
-    return result
+    return Told(result, text)
 
 
 def finished(entrant: Entrant, digest: str) -> dict[str, Any] | None:

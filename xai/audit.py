@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xai import overlay, store
+from xai import miniature, notebook, overlay, store
 from xai.aggregate import GROUPS, Moments
 from xai.claims import parse_claims
 from xai.detector import Detector
@@ -25,7 +25,7 @@ from xai.maps.methods import parse, resolve, selected
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance
-from xai.regions.collect import Measured, joined
+from xai.regions.collect import Measured, joined, write_shares
 from xai.regions.differences import write_differences
 from xai.regions.source import open_source
 from xai.shard import TEXT, Item, Work, create, identity, placed, read_moments, run_shard, whole
@@ -35,7 +35,6 @@ from xai.trust.study import believe
 
 SHARD = 256  # images; fewer where maps are large
 BESIDE = ("activation", "gradcam", "hirescam")  # shown with the method to trust: what others publish, and what is right on any head
-THUMBS = 1000  # up to so many images all get a thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,24 @@ class Audited:
     folder: Path
     summary: dict[str, Any]
     skipped: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what was found, and where the page is."""
+        found, trust = self.summary, self.summary.get("trust") or {}
+        sentences = [found.get("finding"), *(found.get("verdicts") or ()), trust.get("meaning"), *(found.get("notes") or ())]
+        return notebook.paragraphs(sentences) + notebook.table(tiles(found)) + notebook.page_link(self.folder)
+
+
+def tiles(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the first numbers of `summary.json`, in words."""
+    images, metrics = summary["images"], summary.get("metrics") or {}
+    shown = [("Images read", f"{images['read']:,}"), ("Skipped", f"{images['skipped']:,}")]
+    for key, where in (("held_out", "not in training"), ("all", "all images")):
+        if found := metrics.get(key):
+            low, high = found["accuracy_interval"]
+            shown.append((f"Accuracy, {where}", f"{found['accuracy']:.1%} of {found['count']:,} (95 % {low:.1%} to {high:.1%})"))
+            shown += [(f"ROC AUC, {where}", f"{found['roc_auc']:.3f}")] if found.get("roc_auc") is not None else []
+    return shown
 
 
 def seen_in_training(detector: Detector) -> dict[str, str]:
@@ -104,7 +121,7 @@ def audit(
         raise DataError(f"no image has a label image; that of '{items[0].path}' should be '{wanted}' in the folder given by --masks")
     claims = parse_claims(request.claims, source)
     clock = {"start": time.perf_counter()}
-    work = Work(layers, methods, len(items) <= THUMBS, source, request.stretch)
+    work = Work(layers, methods, miniature.sides(len(items)), source, request.stretch)
     shards = run_shards(detector, items, work, out, batch_size, quiet, say)
     clock["maps"] = time.perf_counter()
     rows, skipped = read_rows(shards)
@@ -167,7 +184,7 @@ def read_rows(shards: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, s
 def merge(
     shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, where: dict[str, Placement], out: Path
 ) -> tuple[list[dict[str, Any]], Measured | None, list[dict[str, Any]]]:
-    """Join the shards into `maps.h5` and `thumbs/`.
+    """Join the shards into `maps.h5`.
 
     Returns:
         The rows of `summary.json`'s `maps`, what was measured on face parts (None without them), and the rows of its `aligned`.
@@ -180,7 +197,6 @@ def merge(
         raise RunError(f"the disk of '{out}' has {free / 1e9:.2f} GB left, {need * 1.1 / 1e9:.2f} are needed; free some and run the same command")
     pairs = work.pairs
     totals: dict[tuple[str, str, str], Moments] = {}
-    folder = emptied(out / "thumbs")
     with store.atomic(out / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
         for name in ("index", "path", "label", "logit", "score"):
             text = name in ("path", "label")
@@ -198,10 +214,8 @@ def merge(
                         if part is not None:
                             key = (group, layer, method)
                             totals[key] = totals[key].merge(part) if key in totals else part
-                for row, small in zip(rows[place:end], source["thumbs"][:], strict=True):
-                    if len(small):
-                        store.write_bytes(folder / f"{row['index']}.jpg", small.tobytes())
             place = end
+        miniature.join(shards, pairs, target)
         found = [
             write_mean(target, group, layer, method, totals[group, layer, method], where[layer])
             for group in GROUPS
@@ -211,6 +225,7 @@ def merge(
         if work.source is None:
             return found, None, []
         measured = joined(shards, work.source.names, pairs)
+        write_shares(target, measured)
         return found, measured, write_differences(target, measured)
 
 

@@ -91,6 +91,12 @@ class Detector:
         """How many numbers the model has learnt; None where that is not known."""
         return int(self.model.count_params())
 
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the detector is."""
+        from xai.layertable import html
+
+        return html(self)
+
     def select(self, layers: str = "auto") -> list[str]:
         """Return layer names for a request.
 

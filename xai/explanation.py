@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from xai import overlay, store
+from xai import notebook, overlay, store
 from xai.aggregate import is_empty
 from xai.crop import Box
 from xai.detector import Detector, score
-from xai.errors import LayerError, listed
+from xai.errors import ImageError, LayerError, listed, tally
 from xai.images import find, read
 from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve, selected
+from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve, selected, title
 from xai.maps.placement import Placement
 from xai.overlays import output_names, overlay_name, write_maps, write_scores
 from xai.stream import batches
 
 Pair = tuple[str, str]
+SHOWN = 8  # images in a notebook
 
 
 @dataclass(frozen=True)
@@ -113,18 +116,29 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """Show the first images in a notebook, the last layer's last method over each."""
-        import base64
-
+        count = f"{len(self.paths)} image{'s' if len(self.paths) != 1 else ''}"
+        skipped = tally(self.skipped) if self.skipped else ""
+        if not self.paths or not self.maps:
+            return notebook.paragraphs([count, skipped])
         layer, method = list(self.maps)[-1]
-        cells = []
-        for index in range(min(len(self.paths), 8)):
-            picture = overlay.thumbnail(self.overlay(index, layer, method), 256)
-            data = base64.b64encode(overlay.encode(picture)).decode()
-            cells.append(
-                f'<figure style="display:inline-block;margin:4px"><img src="data:image/jpeg;base64,{data}" alt="overlay">'
-                f"<figcaption>fake {self.scores[index]:.3f}</figcaption></figure>"
-            )
-        return f"<p>{len(self.paths)} images, {method} at {layer}</p>{''.join(cells)}"
+        shown = range(min(len(self.paths), SHOWN))
+        first = f", the first {SHOWN} shown" if len(self.paths) > SHOWN else ""
+        where = "the image itself" if layer == INPUT else f"layer {layer}"
+        lead = f"{count}{first}: {title(method)}, {where}. Each map has its own scale, from 0 to its strongest value; below 0 nothing is shown."
+        return notebook.paragraphs([lead]) + "".join(self._figure(index, layer, method) for index in shown) + notebook.paragraphs([skipped])
+
+    def _figure(self, index: int, layer: str, method: str) -> str:
+        """Return one image with a map laid over it, as HTML."""
+        values = self.maps[layer, method][index]
+        scale = "empty map: no positive value" if is_empty(values[None])[0] else f"0 to {values.max():.3g}"
+        try:
+            data = base64.b64encode(overlay.encode(overlay.thumbnail(self.overlay(index, layer, method), 256))).decode()
+            picture = f'<img src="data:image/jpeg;base64,{data}" alt="overlay">'
+        except ImageError as error:  # the file has been moved since
+            picture = notebook.paragraphs([error])
+        words = "<br>".join(escape(text) for text in (self.paths[index].name, f"fake {self.scores[index]:.3f}", scale))
+        style = "display:inline-block;margin:4px;max-width:256px;overflow-wrap:anywhere"
+        return f'<figure style="{style}">{picture}<figcaption>{words}</figcaption></figure>'
 
 
 def explain(

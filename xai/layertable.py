@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from xai import notebook
 from xai.detector import Detector
 
 
@@ -39,3 +40,20 @@ def text(detector: Detector) -> str:
         lines.append(f"{row['name']:<{width}}  {row['type']:<16} {f'{h} x {w} x {c}':<18} {stride:>12} {offset:>14} {field:>12}")
     lines += [f"{name:<{width}}  no map: {reason}" for name, reason in detector.refused.items()]
     return "\n".join(lines)
+
+
+def html(detector: Detector) -> str:
+    """Return what a detector is, as a small table for a notebook."""
+    found, seen, count = record(detector), detector.preprocessing, detector.parameters
+    where = f" at {found['layer']}" if found["layer"] else ""
+    refused = f", {len(found['refused'])} that cannot" if found["refused"] else ""
+    rows = [
+        ("input", f"{detector.size[1]} x {detector.size[0]}, {seen.colour_order}, {seen.low:g} to {seen.high:g}, crop: {seen.crop}"),
+        ("logit", f"{found['logit']}; high means {detector.positive}, fake from a score of {detector.threshold:g}"),
+        ("head", found["head"]),
+        ("layers", f"{len(found['layers'])} that can be mapped{refused}" if detector.gradients else "none: only answers are known"),
+        ("parameters", "not known" if count is None else f"{count:,}"),
+        ("default method", f"{found['method']}{where} ({found['reason']})"),
+        *([("file", detector.path), ("sha256", detector.sha256)] if detector.path else []),
+    ]
+    return notebook.table(rows, (detector.name, ""))

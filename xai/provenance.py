@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -148,9 +149,20 @@ def shown(word: str) -> str:
     return Path(word).name if word.startswith((os.sep, "~", "..")) or Path(word).exists() else word
 
 
+def commit(folder: Path = Path(__file__).parents[1]) -> str:
+    """Return the commit of a checkout that whyfake runs from, with a "+" where files differ; '' for an installed one."""
+    if not (folder / ".git").exists():
+        return ""
+    words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
 def versions() -> dict[str, str]:
     """Return the versions that decide a result."""
-    found = {"whyfake": VERSION, "python": platform.python_version()}
+    found = {"whyfake": VERSION, **({"commit": text} if (text := commit()) else {}), "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xai import overlay, store
+from xai import miniature, overlay, store
 from xai.aggregate import Moments, members, outcome
 from xai.crop import Box
 from xai.detector import Detector, score
@@ -26,7 +26,6 @@ from xai.regions.collect import Collector
 from xai.regions.source import Source
 from xai.stream import batches
 
-THUMB = 512  # longest side of a thumbnail, pixels
 TEXT = h5py.string_dtype("utf-8")
 
 
@@ -53,11 +52,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is computed for every image; part of a shard's identity."""
+    """What is computed for every image; part of a shard's identity.
+
+    Args:
+        layers, methods: to map.
+        sides: of the small copies for the page: a picture's in pixels, a map's in cells.
+        source: of face parts.
+        stretch: whether maps are stretched over the image.
+    """
 
     layers: tuple[str, ...]
     methods: tuple[str, ...]
-    thumbs: bool
+    sides: tuple[int, int]
     source: Source | None = None
     stretch: bool = False
 
@@ -77,7 +83,7 @@ class Kept:
 
     Args:
         shape: of its view.
-        small: its thumbnail as JPEG, or nothing.
+        small: a small copy as JPEG.
         ground: its parts, or why there are none.
     """
 
@@ -103,12 +109,12 @@ def identity(detector: Detector, work: Work, items: Sequence[Item]) -> str:
     """Return a shard's name: a hash of what went in, so that changed input gives a new shard."""
     parts = {
         "detector": known(detector),
-        "work": [work.layers, work.methods, work.thumbs, work.stretch],
+        "work": [work.layers, work.methods, work.sides, work.stretch],
         "donors": [sha256(value) for value in work.texts() if Path(value).is_file()],
         "parts": None if work.source is None else work.source.record(),
         "items": [[item.index, item.path, item.label, item.sha256, item.split] for item in items],
         "masks": [work.source.identity(item.path) for item in items] if work.source else None,
-        "format": 4,
+        "format": 5,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -134,7 +140,7 @@ def weights_sha256(detector: Detector) -> str:
 
 
 def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, name: str, batch_size: int | None, progress: Any) -> Path:
-    """Map the images of one shard and write `shards/<name>.h5`, their thumbnails in it.
+    """Map the images of one shard and write `shards/<name>.h5`, small copies for the page in it.
 
     The file is built in memory (its maps are bounded by the caller) and written at once:
     HDF5 cannot be trusted to survive a full disk while it is open.
@@ -153,29 +159,33 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
     placements, pairs = mapped.placements(detector, work.layers, work.methods), work.pairs
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
-    thumbs: list[np.ndarray] = []
+    pictures: list[np.ndarray] = []
     collector = None if work.source is None else Collector(work.source.names, pairs, placements)
 
     def keep(index: int, view: np.ndarray, box: Box | None) -> Kept:
-        small = overlay.encode(overlay.thumbnail(view, THUMB), quality=85) if work.thumbs else b""
+        small = overlay.encode(overlay.thumbnail(view, work.sides[0]), quality=85)
         return Kept(view.shape, small, grounded(work.source, items[index], view, box, detector.size) if work.source else "")
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for layer, method in pairs:
             create(file, f"maps/{store.home(layer, method)}", placements[layer])
+        minis: dict[tuple[str, str], tuple[list[np.ndarray], list[np.ndarray]]] = {pair: ([], []) for pair in pairs}
         for batch in batches(detector, [item.file for item in items], batch_size, keep=keep):
             skipped |= {readable(items[index].path): reason for index, reason in batch.skipped.items()}
             if batch.indices:
                 found = mapped.compute(detector, batch.inputs, work.layers, work.methods, batch_size=batch_size)
                 logits, maps = found.logits, found.maps
                 append_maps(file, maps)
+                for pair, values in maps.items():
+                    for column, part in zip(minis[pair], miniature.shrink(values, work.sides[1]), strict=True):
+                        column.append(part)
                 for place, index in enumerate(batch.indices):
                     item, kept = items[index], batch.images[place]
                     rows.append(record(detector, item, kept.shape, float(logits[place])))
                     rows[-1] |= {f"max:{layer}:{method}": float(maps[layer, method][place].max()) for layer, method in maps}
                     rows[-1] |= {column: float(values[place]) for column, values in found.columns().items()}
-                    thumbs.append(np.frombuffer(kept.small, np.uint8))
+                    pictures.append(np.frombuffer(kept.small, np.uint8))
                     if collector is not None and work.source is not None:
                         ground = None if isinstance(kept.ground, str) else kept.ground
                         rows[-1] |= {"parts": work.source.kind if ground else "", "parts_missing": kept.ground if ground is None else ""}
@@ -183,9 +193,11 @@ def run_shard(detector: Detector, items: Sequence[Item], work: Work, out: Path, 
             progress.update(len(batch.indices) + len(batch.skipped))
         file.attrs["rows"] = json.dumps(rows)
         file.attrs["skipped"] = json.dumps(skipped)
-        stored = file.create_dataset("thumbs", (len(rows),), h5py.vlen_dtype(np.uint8))
-        for place, small in enumerate(thumbs):
-            stored[place] = small
+        miniature.write_pictures(file, "pictures", pictures)
+        for pair, (small, scales) in minis.items():
+            cells = miniature.shape(placements[pair[0]].cells, work.sides[1])
+            file[f"small/{store.home(*pair)}"] = np.concatenate([np.zeros((0, *cells), np.int16), *small])
+            file[f"scale/{store.home(*pair)}"] = np.concatenate([np.zeros(0, np.float32), *scales])
         if collector is not None:
             collector.write(file)
         write_moments(file, rows, work)
@@ -258,7 +270,7 @@ def whole(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             json.loads(file.attrs["rows"])
-            return "thumbs" in file
+            return "pictures" in file
     except (OSError, KeyError, ValueError):
         path.unlink()
         return False

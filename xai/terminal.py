@@ -103,6 +103,13 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             help="Only images that were in this split in training.",
         ),
         "stretch": click.option("--stretch", is_flag=True, help="Stretch maps over the image as other tools do, instead of placing them."),
+        "layout": click.option(
+            "--single-file/--folder",
+            "layout",
+            default=None,
+            callback=lambda context, option, value: {None: "auto", True: "single", False: "folder"}[value],
+            help="The page as one file, or as a folder with its data beside it.  [default: by the number of images]",
+        ),
         "strict": click.option("--strict", is_flag=True, help="Fail if any image cannot be read."),
         "quiet": click.option("--quiet", is_flag=True, help="Print only the result and errors."),
         "json": click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from xai import miniature
 from xai.maps.placement import Axis, Placement
 
 SIDE = 512
@@ -55,7 +57,6 @@ def fabricate(
     """
     random = np.random.default_rng(seed)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "thumbs").mkdir(exist_ok=True)
     (directory / "channels").mkdir(exist_ok=True)
     outcomes = [OUTCOMES[i % len(OUTCOMES)] if labelled else "" for i in range(images)]
     labels = [{"TP": "fake", "FN": "fake", "FP": "real", "TN": "real", "": ""}[o] for o in outcomes]
@@ -69,12 +70,14 @@ def fabricate(
             if group:
                 members.setdefault(group, []).append(row)
 
+    pictures = []
     for row in range(images):
         if photos:
-            Image.open(photos[row % len(photos)]).convert("RGB").save(directory / f"thumbs/{row}.jpg")
+            content = io.BytesIO()
+            Image.open(photos[row % len(photos)]).convert("RGB").save(content, "JPEG", quality=85)
+            pictures.append(np.frombuffer(content.getvalue(), np.uint8))
         else:
-            pixels = np.full((32, 32, 3), 60 + 20 * (row % 8), np.uint8)
-            Image.fromarray(pixels).save(directory / f"thumbs/{row}.jpg")
+            pictures.append(jpeg(np.full((32, 32, 3), 60 + 20 * (row % 8), np.uint8)))
 
     entries, regions, maxima = [], [], {}
     with h5py.File(directory / "maps.h5", "w") as file:
@@ -85,6 +88,10 @@ def fabricate(
         table.create_dataset("label", data=labels, dtype=text)
         table["logit"] = np.array(logits)
         table["score"] = 1 / (1 + np.exp(-np.array(logits)))
+        miniature.write_pictures(file, "images/picture", pictures)
+        if labelled:
+            file.create_group("regions").attrs["names"] = list(REGIONS)
+            file["regions/area"] = np.tile([area for area, _ in REGIONS.values()], (images, 1)).astype(np.float32)
         for number, (layer, cells, stride, offset, field, _) in enumerate(layers):
             axis = Axis(stride, offset, field)
             placement = Placement(axis, axis, (cells, cells), (SIDE, SIDE))
@@ -98,6 +105,9 @@ def fabricate(
                     compression="gzip",
                 )
                 stored.attrs.update(where)
+                file[f"small/{layer}/{method}"], file[f"scale/{layer}/{method}"] = miniature.shrink(maps, miniature.sides(images)[1])
+                if labelled:
+                    file[f"regions/mass/{layer}/{method}"] = random.dirichlet(np.ones(len(REGIONS)), images).astype(np.float32)
                 maxima[layer, method] = maps.max((1, 2))
                 for group, rows in members.items():
                     entries.append(mean(file, group, layer, method, maps[rows], placement, where))
@@ -147,6 +157,13 @@ def fabricate(
         record(layers, methods, images, {c: labels.count(c) for c in ("real", "fake")}),
     )
     return directory
+
+
+def jpeg(pixels: np.ndarray) -> np.ndarray:
+    """Return uint8 pixels as the bytes of a JPEG."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG")
+    return np.frombuffer(content.getvalue(), np.uint8)
 
 
 def region_entry(group: str, layer: str, method: str, region: str, count: int, area: float, density: float) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from reports import attention, channels, context, filmstrip, gallery, making, performance, words
 from reports.drawn import Drawn, MapFile
 from reports.run import Run, read
+from reports.shelf import Shelf
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
 SMALL = [("conv", 4, 128.0, 64.0, 128.0, 2)]
@@ -99,18 +99,48 @@ def test_no_evidence_is_said(make_run: Callable[..., Path], edit: Edit) -> None:
     spot = spot_of(run)
     assert spot.layer == ""
     assert "no layer's mean map has a positive value" in context.verdict(run, spot)[2]
-    tile = next(tile for tile in context.tiles(run, spot) if tile["name"] == "Empty maps")
-    assert tile["value"] == "9 of 9"
+    tile = next(tile for tile in context.tiles(run, spot) if tile["name"] == "Where it looks")
+    assert (tile["value"], tile["note"]) == ("nowhere", "no mean map has a positive value; 9 of 9 maps are empty")
 
 
 def test_tiles(make_run: Callable[..., Path]) -> None:
     run = read(make_run())
     found = {tile["name"]: tile for tile in context.tiles(run, spot_of(run))}
-    assert found["Images read"] == {"name": "Images read", "value": "6", "note": "3 real, 3 fake"}
+    assert list(found) == ["Images", "Accuracy", "Where it looks", "What it uses", "Believability", "Skipped"]
+    assert found["Images"] == {"name": "Images", "value": "6", "note": "3 real, 3 fake", "href": "#dataset"}
     assert plain(found["Accuracy"]["value"]) == "60 %"  # TN, FN, FP, TP, TN
     assert "including training images: 66.7 %" in plain(found["Accuracy"]["note"])
-    assert found["Empty maps"]["value"] == "0 of 3"
-    assert found["Skipped"]["value"] == "1"
+    assert found["Where it looks"]["value"] == "eyes"
+    assert found["Where it looks"]["note"] == "9 × its share of the picture, 4.5 × chance; HiResCAM, conv2d, fake"
+    assert (found["What it uses"]["value"], found["What it uses"]["href"]) == ("eyes", "#parts")
+    assert plain(found["What it uses"]["note"]) == "swapping it moves the logit by 1.00 (95 % 0.70 to 1.30)"
+    assert (found["Believability"]["value"], found["Believability"]["href"]) == ("not tested", "#methods")
+    assert (found["Skipped"]["value"], found["Skipped"]["href"]) == ("1", "#skipped")
+
+
+def test_tiles_of_what_was_not_shown(make_run: Callable[..., Path], edit: Edit) -> None:
+    path = make_run()
+
+    def doubtful(summary: Any) -> None:
+        for entry in summary["uses"]:
+            entry["used"]["verdict"] = "undecided"
+        summary["regions"] = []
+        verdicts = {"hirescam": "passes", "gradcam": "fails", "activation": "unsure"}
+        summary["trust"] = {"methods": [{"method": method, "verdict": verdict} for method, verdict in verdicts.items()]}
+        for entry in summary["maps"]:
+            entry["peak"] = [0.9, 0.1]
+
+    edit(path / "summary.json", doubtful)
+    run = read(path)
+    found = {tile["name"]: tile for tile in context.tiles(run, spot_of(run))}
+    assert found["Where it looks"]["value"] == "bottom left"
+    assert plain(found["Where it looks"]["note"]).startswith("peak 10 % from the left, 90 % from the top; HiResCAM")
+    assert (found["What it uses"]["value"], found["What it uses"]["href"]) == ("nothing yet shown", "#look")
+    assert found["What it uses"]["note"] == "4 parts swapped, no effect is sure"
+    assert found["Believability"]["value"] == "1 of 3 methods pass"
+    assert found["Believability"]["note"] == "passes: HiResCAM; fails: Grad-CAM"
+    edit(path / "summary.json", lambda summary: summary.update(uses=[]))
+    assert context.used_tile(read(path))[0] == "not tested"
 
 
 def test_without_labels(make_run: Callable[..., Path]) -> None:
@@ -183,24 +213,16 @@ def test_a_mean_of_nothing_has_no_picture(make_run: Callable[..., Path]) -> None
     run = read(make_run())
     with MapFile(run.directory / "maps.h5") as maps:
         means = filmstrip.means(run, maps)
-    signs = filmstrip.signed(run, means)
+        signs = filmstrip.signed(run, means)
+        found = filmstrip.cells(run, maps, means, signs)
     assert signs == {"activation": False, "gradcam": True, "hirescam": True}
-    found = filmstrip.cells(run, means, signs)
     blank = found["fake", "conv2d_4", "gradcam"]
-    assert (blank.count, blank.empty, blank.picture, blank.peak) == (0, 3, "", None)
-    full = found["fake", "conv2d_4", "hirescam"]
-    assert full.low == f"−{full.high}"
-    assert found["fake", "conv2d_4", "activation"].low == "0"
-
-
-def test_the_choice_shows_every_outcome(make_run: Callable[..., Path]) -> None:
-    run = read(make_run(images=30, layers=SMALL))
-    choice = gallery.choose(run, most=12)
-    shown = Counter(run.images[row]["outcome"] for row in choice.rows)
-    assert shown == {"TP": 3, "TN": 3, "FN": 3, "FP": 3}
-    assert choice.strata == (("TP", 3, 10), ("FN", 3, 5), ("FP", 3, 5), ("TN", 3, 10))
-    assert choice == gallery.choose(run, most=12)
-    assert gallery.choose(run).rows == tuple(range(30))
+    assert (blank.count, blank.empty, blank.shown, blank.peak) == (0, 3, {}, None)
+    full = found["fake", "conv2d_4", "hirescam"].shown
+    assert full["mean"].low == f"−{full['mean'].high}"
+    assert full["std"].low == "0"
+    assert full["sure"].note == "too few images: 8 are needed"
+    assert found["fake", "conv2d_4", "activation"].shown["mean"].low == "0"
 
 
 @given(
@@ -223,44 +245,13 @@ def test_spread_takes_different_rows_in_order(size: int, count: int) -> None:
     assert rows == sorted(rows)
 
 
-def test_payload(make_run: Callable[..., Path]) -> None:
-    run = read(make_run())
-    cards, faces = gallery.cards(run, [0, 3], (512, 512))
-    assert [card.path for card in cards] == ["fake/0000.jpg", "real/0003.jpg"]
-    assert faces[0].shape == (128, 128)
-    signs = {"activation": False, "gradcam": True, "hirescam": True}
-    with MapFile(run.directory / "maps.h5") as maps:
-        data = gallery.payload(run, maps, cards, signs)
-    assert data["layers"][2] == {"name": "conv2d_4", "area": [18.75] * 4}
-    assert data["images"][0]["maps"][2][1][0] == ""  # Grad-CAM of the last layer is empty
-    picture, scale, text, highest = data["images"][0]["maps"][2][2]
-    assert picture
-    assert words.number(scale, 2) == text
-    exact = float(run.images[0]["max:conv2d_4:hirescam"])
-    assert highest == words.number(exact, 2)
-    assert scale <= exact * 1.001
-
-
-def test_a_method_that_skips_a_layer(make_run: Callable[..., Path], edit: Edit) -> None:
-    path = make_run()
-
-    def fewer(summary: Any) -> None:
-        summary["maps"] = [m for m in summary["maps"] if (m["layer"], m["method"]) != ("conv2d", "activation")]
-
-    edit(path / "summary.json", fewer)
-    run = read(path)
-    cards, _ = gallery.cards(run, [0], (512, 512))
-    with MapFile(path / "maps.h5") as maps:
-        data = gallery.payload(run, maps, cards, dict.fromkeys(run.methods, True))
-    assert data["images"][0]["maps"][run.layers.index("conv2d")][0] is None
-
-
-def test_channels_are_found_and_limited(make_run: Callable[..., Path]) -> None:
+def test_channels_are_found_and_limited(make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run = read(make_run(layers=[("body/conv", 4, 128.0, 64.0, 128.0, 2), ("conv", 4, 128.0, 64.0, 128.0, 2)]))
-    images, left_out = channels.images(run)
+    images, left_out = channels.images(run, Shelf())
     assert [[grid.layer for grid in image.grids] for image in images] == [["body/conv", "conv"]] * 2
     assert left_out == 0
-    images, left_out = channels.images(run, most=3)
+    monkeypatch.setattr(channels, "INSIDE", (3, 800, 60))
+    images, left_out = channels.images(run, Shelf())
     assert (len(images), left_out) == (2, 1)
 
 
@@ -276,8 +267,7 @@ def test_how_it_was_made(make_run: Callable[..., Path]) -> None:
 
 def test_a_mean_map_below_zero_has_no_peak() -> None:
     entry = {"group": "fake", "layer": "conv", "method": "gradcam", "count": 2, "empty": 0, "peak": [0.5, 0.5]}
-    key = ("fake", "conv", "gradcam")
-    below = Drawn(np.full((2, 2), -1.0, np.float32), -1.0, -1.0)
-    found = filmstrip.cell(entry, {key: below}, {"gradcam": True})
+    below = np.full((2, 2), -1.0, np.float32)
+    found = filmstrip.cell(entry, (below, np.zeros_like(below)), signed=True)
     assert found.peak is None
-    assert (found.low, found.high) == ("−1", "1")
+    assert (found.shown["mean"].low, found.shown["mean"].high) == ("−1", "1")

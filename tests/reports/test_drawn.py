@@ -41,32 +41,19 @@ def test_area_without_cells(make_run: Callable[..., Path]) -> None:
         assert maps.area("conv2d", "hirescam") == (0.0, 0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("chunk", [1, 4])
-def test_rows_come_in_order_whatever_the_chunks(make_run: Callable[..., Path], chunk: int) -> None:
-    path = make_run() / "maps.h5"
-    with h5py.File(path, "a") as file:
-        stored = file["maps/conv2d_4/hirescam"]
-        attributes, values = dict(stored.attrs), stored[:]
-        del file["maps/conv2d_4/hirescam"]
-        stored = file.create_dataset("maps/conv2d_4/hirescam", data=values, chunks=(chunk, *values.shape[1:]))
-        stored.attrs.update(attributes)
-    with MapFile(path) as maps:
-        found = list(maps.maps("conv2d_4", "hirescam", [5, 0, 3], 48))
-    assert [row for row, _ in found] == [0, 3, 5]
-    assert [drawn.highest for _, drawn in found] == [float(values[row].max()) for row in (0, 3, 5)]
-
-
 def test_errors_name_what_is_missing(make_run: Callable[..., Path]) -> None:
     path = make_run() / "maps.h5"
     with MapFile(path) as maps:
         with pytest.raises(RunError, match=r"lacks '/maps/conv9/hirescam'"):
-            list(maps.maps("conv9", "hirescam", [0], 48))
-        with pytest.raises(RunError, match=r"holds 6 maps .* but images.csv has a row 6"):
-            list(maps.maps("conv2d", "hirescam", [6], 48))
+            maps.box("conv9", "hirescam")
+        with pytest.raises(RunError, match=r"lacks '/small/conv9/hirescam'"):
+            maps.small("conv9", "hirescam")
+        with pytest.raises(RunError, match=r"holds 6 images, but images.csv has 7 rows"):
+            maps.check(7)
     with h5py.File(path, "a") as file:
         del file["maps/conv2d/hirescam"].attrs["stride"]
     with (
         MapFile(path) as maps,
         pytest.raises(RunError, match=r"conv2d/hirescam' lacks its placement"),
     ):
-        list(maps.maps("conv2d", "hirescam", [0], 48))
+        maps.box("conv2d", "hirescam")

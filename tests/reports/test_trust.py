@@ -101,7 +101,9 @@ class TestPage:
         assert "Not tested:" not in section and not re.search(r"\b(None|nan)\b", re.sub('src="[^"]*"', "", section))
         ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
         assert ids.index("parts") < ids.index("trust") < ids.index("performance")
-        assert [a["href"] for tag, a in page.tags if tag == "a"].count("#trust") == 1 + 9  # the navigation, and a mark for every map
+        assert [a["href"] for tag, a in page.tags if tag == "a"].count(
+            "#trust"
+        ) == 1 + 2 + 9  # the navigation, a tile and an alert, and a mark for every map
         pictures = [a for tag, a in page.tags if tag == "img" and re.search("curves|correlation", a.get("alt", ""))]
         assert len(pictures) == 2 and all(a["src"].startswith("data:image/png;base64,") and int(a["width"]) > 500 for a in pictures)
 
@@ -138,7 +140,8 @@ class TestPage:
         entry["untested"] = {EVIL: EVIL, f"above: {EVIL}": "<b>"}
         entry["similar"] += [row | {"against": EVIL} for row in entry["similar"] if row["against"] == "edges"]
         page = Tags(rendered(believed(entry=entry, layers=layers)))
-        assert not any("onerror" in attributes for _, attributes in page.tags) and sum(tag == "script" for tag, _ in page.tags) == 2
+        assert not any("onerror" in attributes for _, attributes in page.tags)
+        assert [a["type"] for tag, a in page.tags if tag == "script" and "type" in a] == ["application/json", "text/plain"]
         assert all(a["src"].startswith("data:") for tag, a in page.tags if tag == "img" and "src" in a)
         assert page.text.count(EVIL) >= 10 and any(HOSTILE[:-4] in text for text in page.text)
 

@@ -22,11 +22,32 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+def pictures(folder):
+    with h5py.File(folder / "maps.h5") as file:
+        return [picture.tobytes() for picture in file["images/picture"][:]]
+
+
+def test_small_copies_for_looking(run):
+    with h5py.File(run.folder / "maps.h5") as file:
+        assert len(file["images/picture"]) == 40 and all(picture.tobytes().startswith(b"\xff\xd8") for picture in file["images/picture"][:])
+        names = list(file["regions"].attrs["names"])
+        assert file["regions/area"].shape == (40, len(names))
+        for layer, methods in file["maps"].items():
+            for method, maps in methods.items():
+                small, scale = file[f"small/{layer}/{method}"][:], file[f"scale/{layer}/{method}"][:]
+                assert max(small.shape[1:]) <= 96 and np.abs(small[scale > 0]).max((1, 2)).min() == 32767
+                restored = small / 32767 * scale[:, None, None]
+                if small.shape == maps.shape:
+                    np.testing.assert_allclose(restored, maps[:], atol=scale.max() / 32767)
+                np.testing.assert_allclose(restored.mean((1, 2)), maps[:].mean((1, 2)), atol=2e-5 * scale.max() + 1e-7)
+                shares = file[f"regions/mass/{layer}/{method}"][:]
+                assert np.nansum(shares, 1).max() <= 1 + 1e-5
+
+
 def test_files(run):
     names = {path.name for path in run.folder.iterdir()}
     tables = {"images.csv", "regions.csv", "differences.csv", "effects.csv", "skipped.csv"}
-    assert names == {"summary.json", "run.json", "maps.h5", "thumbs", "channels", "shards"} | tables
-    assert len(list((run.folder / "thumbs").iterdir())) == 40
+    assert names == {"summary.json", "run.json", "maps.h5", "channels", "shards"} | tables
     assert not list(run.folder.rglob(".*"))
 
 
@@ -167,16 +188,16 @@ def test_another_audit_into_the_same_folder_leaves_nothing_stale(trained, portra
     first = audit_folder(
         detector, portraits / "fake", tmp_path / "run", Request(layers="last", limit=6, masks=str(portraits / "masks" / "labels" / "fake"))
     )
-    before = {path.name: path.read_bytes() for path in (first.folder / "thumbs").iterdir()}
+    before = pictures(first.folder)
     audit_folder(detector, portraits, tmp_path / "run", Request(layers="last", limit=4, regions="none"))
-    assert len(list((tmp_path / "run" / "thumbs").iterdir())) == 4
+    assert len(pictures(tmp_path / "run")) == 4
     assert not (tmp_path / "run" / "regions.csv").exists()
     chosen = {path.name.split("__")[0] for path in (tmp_path / "run" / "channels").iterdir()}
     assert chosen <= {row["index"] for row in table(tmp_path / "run" / "images.csv")}
     again = audit_folder(
         detector, portraits / "fake", tmp_path / "run", Request(layers="last", limit=6, masks=str(portraits / "masks" / "labels" / "fake"))
     )
-    assert {path.name: path.read_bytes() for path in (again.folder / "thumbs").iterdir()} == before
+    assert pictures(again.folder) == before
 
 
 def test_changed_masks_are_measured_again(trained, portraits, tmp_path):

@@ -211,7 +211,7 @@ def test_an_audit_measures_on_the_crop(cropped, folder, tmp_path):
     (shard,) = (result.folder / "shards").iterdir()
     with h5py.File(shard) as file:
         area = file["regions/ground"][:, :2]
-        assert [Image.open(io.BytesIO(small.tobytes())).size for small in file["thumbs"]] == [(24, 24), (36, 36)]
+        assert [Image.open(io.BytesIO(small.tobytes())).size for small in file["pictures"]] == [(24, 24), (36, 36)]
     # columns 28 to 52: 6 of 24 are left; columns 0 to 36: 34 of 36
     assert np.allclose(area, [[6 / 24, 18 / 24], [34 / 36, 2 / 36]], atol=0.01)  # counted on 64 x 64 cells
     assert json.loads((result.folder / "run.json").read_text())["preprocessing"]["crop"] == "mtcnn"

@@ -94,6 +94,15 @@ class Collector:
             home[f"aligned/{label}"] = sums.values
 
 
+def write_shares(target: h5py.File, measured: Measured) -> None:
+    """Write every image's shares: of its picture, `area`, and of each map's positive mass, `mass/<layer>/<method>`; float32 `(N, R)`."""
+    home = target.create_group(HOME)
+    home.attrs["names"] = list(measured.names)
+    home["area"] = measured.area.astype(np.float32)
+    for pair, values in measured.mass.items():
+        home[f"mass/{store.home(*pair)}"] = values.astype(np.float32)
+
+
 def joined(shards: Sequence[Path], names: tuple[str, ...], pairs: Sequence[Pair]) -> Measured:
     """Return what shards measured, as one; they are opened one after another."""
     count = len(names)

@@ -1,0 +1,88 @@
+"""Where a page keeps what is too large for its text: inside itself, or in files beside it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports import charts
+
+SINGLE = 60  # images, up to which a page is one file
+LAYOUTS = ("auto", "single", "folder")
+KINDS = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
+HOME = "report"
+MARK = "data/images.js"  # only a folder that has this is ours to replace
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Takes pictures and data, and says how the page refers to them.
+
+    Args:
+        folder: where files go; None for a page that holds everything itself.
+    """
+
+    folder: Path | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the page is one file."""
+        return self.folder is None
+
+    def picture(self, name: str, content: bytes) -> str:
+        """Return the address of a picture.
+
+        Args:
+            name: a path with `/`, such as "sheets/view-0.webp".
+            content: the encoded picture.
+        """
+        if self.folder is None:
+            return charts.uri(content, KINDS[Path(name).suffix])
+        return self.write(name, content)
+
+    def write(self, name: str, content: bytes) -> str:
+        """Write a file beside the page and return its address."""
+        assert self.folder is not None, "a page of one file has nothing beside it"
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return name
+
+
+def single(layout: str, images: int) -> bool:
+    """Say whether a page is one file.
+
+    Example:
+        >>> single("auto", 60), single("auto", 61), single("single", 10_000), single("folder", 1)
+        (True, False, True, False)
+    """
+    return images <= SINGLE if layout == "auto" else layout == "single"
+
+
+@contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `report/` when all went well.
+
+    Args:
+        directory: the run directory.
+    """
+    for left in directory.glob(f".{HOME}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{HOME}-", dir=directory))
+    try:
+        yield fresh
+        fresh.chmod(0o755)  # mkdtemp's folders are for the owner alone, and this one is made to be given away
+        discard(directory)
+        fresh.rename(directory / HOME)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def discard(directory: Path) -> None:
+    """Remove the folder of an earlier page, and only such a one."""
+    if (directory / HOME / MARK).is_file():
+        shutil.rmtree(directory / HOME)

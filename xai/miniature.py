@@ -1,0 +1,98 @@
+"""Small copies of maps, to be looked at: a page of thousands of images cannot read every map in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+from xai import store
+
+STEPS = 32767  # levels on each side of zero
+FEW, SOME = 60, 1000  # images
+TOGETHER = 64  # maps a chunk: they are read many at once
+
+
+def sides(images: int) -> tuple[int, int]:
+    """Return how large the small copies of a run are: the fewer images, the more detail there is room for.
+
+    Args:
+        images: in the run.
+
+    Returns:
+        The most pixels a side of a picture, and the most cells a side of a map.
+
+    Example:
+        >>> sides(20), sides(1000), sides(10_000)
+        ((1024, 96), (512, 48), (256, 32))
+    """
+    return (1024, 96) if images <= FEW else (512, 48) if images <= SOME else (256, 32)
+
+
+def shape(cells: tuple[int, int], most: int) -> tuple[int, int]:
+    """Return the height and width of a small copy; what is small already stays.
+
+    Example:
+        >>> shape((512, 256), 32), shape((13, 13), 32), shape((1, 400), 32)
+        ((32, 16), (13, 13), (1, 32))
+    """
+    factor = max(1.0, max(cells) / most)
+    return max(1, round(cells[0] / factor)), max(1, round(cells[1] / factor))
+
+
+def shrink(maps: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Average maps over areas and keep them as whole parts of each map's strongest value.
+
+    Args:
+        maps: float32 `(N, h, w)`, signed; what is not finite counts as zero.
+        most: cells a side.
+
+    Returns:
+        int16 `(N, h', w')` in [-32767, 32767], and float32 `(N,)`: the absolute value that 32767 stands for; 0 for a
+        map of zeros.
+
+    Example:
+        >>> values, scale = shrink(np.array([[[0.0, -2.0], [1.0, 0.0]]], np.float32), 32)
+        >>> values.tolist(), scale.tolist()
+        ([[[0, -32767], [16384, 0]]], [2.0])
+        >>> shrink(np.array([[[1.0, 3.0], [1.0, 3.0]]], np.float32), 1)[1].tolist()
+        [2.0]
+    """
+    maps = np.nan_to_num(maps.astype(np.float32), posinf=0, neginf=0)
+    height, width = shape((maps.shape[1], maps.shape[2]), most)
+    if (height, width) != maps.shape[1:]:
+        small = [cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA) for values in maps]
+        maps = np.array(small, np.float32).reshape(-1, height, width)
+    scale = np.abs(maps).max((1, 2), initial=0.0)  # (N,)
+    parts = maps / np.where(scale > 0, scale, 1)[:, None, None]
+    return np.rint(parts * STEPS).astype(np.int16), scale.astype(np.float32)
+
+
+def write_pictures(file: h5py.File, name: str, pictures: Sequence[np.ndarray]) -> None:
+    """Write encoded pictures, uint8 `(bytes,)` each."""
+    stored = file.create_dataset(name, (len(pictures),), h5py.vlen_dtype(np.uint8))
+    for place, picture in enumerate(pictures):
+        stored[place] = picture
+
+
+def join(shards: Sequence[Path], pairs: Sequence[tuple[str, str]], target: h5py.File) -> None:
+    """Copy the small maps and the pictures of all shards into one file, one map at a time."""
+    pictures: list[np.ndarray] = []
+    for path in shards:
+        with h5py.File(path, "r") as source:
+            pictures += list(source["pictures"][:])
+    write_pictures(target, "images/picture", pictures)
+    for pair in pairs:
+        values, scales = [], []
+        for path in shards:
+            with h5py.File(path, "r") as source:
+                values.append(source[f"small/{store.home(*pair)}"][:])
+                scales.append(source[f"scale/{store.home(*pair)}"][:])
+        whole = np.concatenate(values)
+        chunks = (max(1, min(TOGETHER, len(whole))), *whole.shape[1:])
+        stored = target.create_dataset(f"small/{store.home(*pair)}", data=whole, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True)
+        stored.attrs["steps"] = STEPS
+        target[f"scale/{store.home(*pair)}"] = np.concatenate(scales)
