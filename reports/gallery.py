@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -30,7 +31,7 @@ ROOM = 33_000  # bytes for all maps of each of a few images
 WHOLE = 22_000_000  # bytes for the maps of more images
 LEAST = 1_700  # bytes for all maps of each of very many
 DENSITY = 0.75  # bytes a cell takes on a sheet
-SHEETS = 150  # sheets of maps in all, where that keeps them small enough
+SHEETS = 110  # sheets of maps in all, where that keeps them small enough
 TOGETHER = 600  # maps a sheet, at least
 UNKNOWN = 65535  # a share that there is not
 PARTS = 10_000  # steps of a share
@@ -144,15 +145,19 @@ def payload(run: Run, maps: MapFile, choice: Choice, signs: Mapping[str, bool], 
         little-endian numbers, in the order of `choice.rows`.
     """
     failed = trust.reasons(run)
-    shown = pictures.write(maps, choice.rows, shelf)
     pairs = [(layer, method) for layer in run.layers for method in run.methods if (layer, method) in run.pairs]
     side = room(maps, pairs, len(choice.rows))
     names, table, chunks = regions_of(maps, choice.rows)
-    for number, (layer, method) in enumerate(pairs):
-        mass = maps.shares(layer, method)
+    for number, pair in enumerate(pairs):
+        mass = maps.shares(*pair)
         if names is not None and mass is not None:
             chunks[f"shares-{number}"] = shares(summed(mass[list(choice.rows)], table))
-        chunks[f"pair-{number}"] = chunk(run, maps, choice.rows, (layer, method), signs[method], side, len(pairs), number, shelf)
+    per = max(math.ceil(len(choice.rows) / max(1, SHEETS // len(pairs))), TOGETHER)
+    work: list[Callable[[], dict[str, Any]]] = [partial(pictures.write, maps, choice.rows, shelf)]
+    for number, pair in enumerate(pairs):
+        work.append(partial(chunk, run, maps, choice.rows, pair, Look(signs[pair[1]], side, per, f"map-{number}"), shelf))
+    shown, *drawn = sheets.together(lambda task: task(), work)
+    chunks |= {f"pair-{number}": found for number, found in enumerate(drawn)}
     numbers = {pair: number for number, pair in enumerate(pairs)}
     data = {
         "layers": list(run.layers),
@@ -224,18 +229,32 @@ def room(maps: MapFile, pairs: Sequence[tuple[str, str]], images: int) -> int:
     return side
 
 
-def chunk(
-    run: Run, maps: MapFile, rows: Sequence[int], pair: tuple[str, str], signed: bool, side: int, pairs: int, number: int, shelf: Shelf
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the maps of one layer and method are drawn.
+
+    Args:
+        signed: whether they take both signs.
+        side: cells a side, at most.
+        per: maps a sheet.
+        name: of the sheets.
+    """
+
+    signed: bool
+    side: int
+    per: int
+    name: str
+
+
+def chunk(run: Run, maps: MapFile, rows: Sequence[int], pair: tuple[str, str], look: Look, shelf: Shelf) -> dict[str, Any]:
     """Return the chunk of one layer and method, its sheets written."""
     values, scale = (part[list(rows)] for part in maps.small(*pair))
-    tiles, scale = grey(values, scale, signed, side)
+    tiles, scale = grey(values, scale, look.signed, look.side)
     highest = [words.real(run.images[row].get(f"max:{pair[0]}:{pair[1]}")) for row in rows]
     strongest = np.array([0.0 if value is None else value for value in highest], "<f4")  # (N,)
     shown = scale[strongest > 0]
-    per = max(math.ceil(len(rows) / max(1, SHEETS // pairs)), TOGETHER)
     return {
-        "tiles": sheets.maps(f"map-{number}", tiles, per, shelf),
+        "tiles": sheets.maps(look.name, tiles, look.per, shelf),
         "scale": packed(scale.astype("<f4")),
         "highest": packed(strongest),
         "common": float(f"{np.quantile(shown, 0.95):.5g}") if len(shown) else 0.0,

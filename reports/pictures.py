@@ -52,7 +52,7 @@ def write(maps: MapFile, rows: Sequence[int], shelf: Shelf) -> dict[str, Any]:
     def draw(part: tuple[int, int]) -> tuple[list[tuple[int, int]], dict[str, bytes]]:
         start, end = part
         sizes = []
-        drawn = {name: plan.blank(end - start, (3,)) for name, (plan, *_) in plans.items()}
+        drawn = {name: plan.blank(end - start) for name, (plan, *_) in plans.items()}
         for slot, row in enumerate(rows[start:end]):
             picture = maps.picture(row)
             sizes.append((picture.shape[0], picture.shape[1]))
@@ -89,4 +89,8 @@ def fitted(picture: np.ndarray, side: int) -> np.ndarray:
     height, width = picture.shape[:2]
     factor = min(1.0, side / max(height, width))
     size = (max(1, math.floor(height * factor + 0.5)), max(1, math.floor(width * factor + 0.5)))
-    return picture if size == (height, width) else cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+    if size == (height, width):
+        return picture
+    while max(picture.shape[:2]) >= 2 * max(size):  # halving is quick, averaging over odd areas is not
+        picture = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return cv2.resize(picture, size[::-1])

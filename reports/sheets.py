@@ -62,18 +62,23 @@ class Plan:
             "border": self.border, "sheets": list(sheets),
         }  # fmt: skip
 
-    def blank(self, tiles: int, channels: tuple[int, ...] = ()) -> np.ndarray:
-        """Return an empty sheet for so many tiles, uint8."""
+    def blank(self, tiles: int) -> np.ndarray:
+        """Return an empty sheet for so many tiles in colour, uint8."""
         rows, columns = math.ceil(tiles / self.columns), min(tiles, self.columns)
-        return np.zeros((rows * (self.height + 2 * self.border), columns * (self.width + 2 * self.border), *channels), np.uint8)
+        return np.zeros((rows * self.height, columns * self.width, 3), np.uint8)
 
     def place(self, sheet: np.ndarray, slot: int, tile: np.ndarray) -> None:
-        """Put a tile, at most as large as planned, on a sheet; its edges are repeated around it."""
+        """Put a tile, at most as large as planned, on a sheet without borders."""
         row, column = divmod(slot, self.columns)
-        y, x = row * (self.height + 2 * self.border), column * (self.width + 2 * self.border)
-        if self.border:
-            tile = np.pad(tile, ((self.border, self.border), (self.border, self.border)), "edge")
-        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+        sheet[row * self.height :, column * self.width :][: tile.shape[0], : tile.shape[1]] = tile
+
+    def full(self, tiles: np.ndarray) -> np.ndarray:
+        """Return a sheet of so many tiles, uint8 `(n, height, width)`, their edges repeated around them."""
+        rows, columns = math.ceil(len(tiles) / self.columns), min(len(tiles), self.columns)
+        border = (self.border, self.border)
+        padded = np.pad(tiles, ((0, rows * columns - len(tiles)), (0, 0), (0, 0)))
+        padded = np.pad(padded, ((0, 0), border, border), "edge")
+        return padded.reshape(rows, columns, *padded.shape[1:]).transpose(0, 2, 1, 3).reshape(rows * padded.shape[1], -1)
 
 
 def lossy(sheet: np.ndarray, ending: str, quality: int) -> bytes:
@@ -106,12 +111,5 @@ def maps(name: str, values: np.ndarray, per: int, shelf: Shelf) -> dict[str, Any
     """
     plan = Plan.of(len(values), values.shape[1], values.shape[2], per, BORDER)
 
-    def draw(part: tuple[int, int]) -> bytes:
-        start, end = part
-        sheet = plan.blank(end - start)
-        for slot, tile in enumerate(values[start:end]):
-            plan.place(sheet, slot, tile)
-        return charts.lossless(sheet)
-
-    drawn = together(draw, list(plan.sheets()))
+    drawn = together(lambda part: charts.lossless(plan.full(values[slice(*part)])), list(plan.sheets()))
     return plan.record([shelf.picture(f"sheets/{name}-{index}.webp", content) for index, content in enumerate(drawn)])

@@ -81,7 +81,8 @@
     background: (i) => -background(i),
     share: (i) => -share(i, +(state.region || 0)),
   };
-  let paths = null; // places in alphabetical order, made when asked for
+  let lower = null; // paths in small letters, and their places in alphabetical order, made when asked for
+  let paths = null;
   function ordered() {
     paths ??= Uint32Array.from([...columns.path.keys()].sort((a, b) => (columns.path[a] < columns.path[b] ? -1 : 1)));
     return paths;
@@ -89,21 +90,28 @@
   const needsShares = () => data.regions && (state.sort === "background" || state.sort === "share" || (state.region !== "" && state.least !== ""));
 
   function select() {
-    const wanted = Object.fromEntries(["label", "prediction", "outcome", "split"].map((name) => [name, columns[name].names.indexOf(state[name])]));
-    const low = state.low === "" ? -Infinity : +state.low;
-    const high = state.high === "" ? Infinity : +state.high;
-    const text = state.name.toLowerCase();
-    const least = state.region !== "" && state.least !== "" && noted ? +state.least / 100 : null;
-    found = [];
-    for (let i = 0; i < count; i++) {
-      let fits = true;
-      for (const name in wanted) if (state[name] !== "" && codes[name][i] !== wanted[name]) fits = false;
-      if (!fits) continue;
-      if ((state.low !== "" || state.high !== "") && !(number.score[i] >= low && number.score[i] <= high)) continue;
-      if (text && !columns.path[i].toLowerCase().includes(text)) continue;
-      if (least !== null && !(share(i, +state.region) >= least)) continue;
-      found.push(i);
+    const tests = [];
+    for (const name of ["label", "prediction", "outcome", "split"]) {
+      if (state[name] === "") continue;
+      const [of, wanted] = [codes[name], columns[name].names.indexOf(state[name])];
+      tests.push((i) => of[i] === wanted);
     }
+    if (state.low !== "") tests.push((i) => number.score[i] >= +state.low);
+    if (state.high !== "") tests.push((i) => number.score[i] <= +state.high);
+    if (state.name !== "") {
+      lower ??= columns.path.map((path) => path.toLowerCase());
+      const text = state.name.toLowerCase();
+      tests.push((i) => lower[i].includes(text));
+    }
+    if (state.region !== "" && state.least !== "" && noted) {
+      const [region, least] = [+state.region, Math.round(100 * state.least)];
+      tests.push((i) => {
+        const value = noted[i * data.regions.names.length + region];
+        return value !== UNKNOWN && value >= least;
+      });
+    }
+    found = [];
+    for (let i = 0; i < count; i++) if (tests.every((fits) => fits(i))) found.push(i);
     if (state.sort === "path") {
       const place = new Uint32Array(count);
       ordered().forEach((i, at) => (place[i] = at));

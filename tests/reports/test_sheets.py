@@ -22,18 +22,19 @@ def decoded(content):
 def test_tiles_lie_in_rows():
     plan = Plan.of(5, 2, 3, 4)
     assert list(plan.sheets()) == [(0, 4), (4, 5)] and plan.columns == 2
+    tiles = np.arange(1, 5, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(3, 2)
+    wanted = [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 4, 4, 4]] * 2
+    assert plan.full(tiles).tolist() == wanted
     sheet = plan.blank(4)
-    for slot in range(4):
-        plan.place(sheet, slot, np.full((2, 3), slot + 1, np.uint8))
-    assert sheet.tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 4, 4, 4]] * 2
-    assert plan.blank(1).shape == (2, 3)  # the last sheet is no larger than it must be
+    for slot, tile in enumerate(tiles):
+        plan.place(sheet, slot, tile[..., None])
+    assert sheet[..., 1].tolist() == wanted
+    assert plan.full(tiles[:1]).shape == (2, 3) and plan.blank(1).shape == (2, 3, 3)  # the last sheet is no larger than it must be
 
 
 def test_edges_are_repeated_so_that_neighbours_do_not_mix():
-    plan = Plan.of(1, 1, 2, 1, border=1)
-    sheet = plan.blank(1)
-    plan.place(sheet, 0, np.array([[5, 9]], np.uint8))
-    assert sheet.tolist() == [[5, 5, 9, 9]] * 3
+    plan = Plan.of(2, 1, 2, 2, border=1)
+    assert plan.full(np.array([[[5, 9]], [[1, 2]]], np.uint8)).tolist() == [[5, 5, 9, 9, 1, 1, 2, 2]] * 3
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5), st.integers(1, 50))
