@@ -109,7 +109,7 @@ def palettes() -> list[dict[str, object]]:
     for name, (source, signed) in PALETTES.items():
         colours = colormaps[source](np.linspace(0, 1, STOPS))[:, :3]  # (STOPS, 3)
         position = np.linspace(-1, 1, STOPS) if signed else np.linspace(0, 1, STOPS)
-        alpha = np.minimum(1.0, 0.3 + 1.4 * np.abs(position))
+        alpha = np.minimum(1.0, 0.1 + 1.5 * np.abs(position))
         red, green, blue, opaque = (" ".join(f"{value:.3f}" for value in column) for column in (*colours.T, alpha))
         stops = ["#" + "".join(f"{round(255 * part):02x}" for part in c) for c in colours]
         tables.append({"name": name, "signed": signed, "red": red, "green": green, "blue": blue} | {"alpha": opaque, "stops": stops})

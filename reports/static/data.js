@@ -62,7 +62,8 @@
     };
   };
   // Show a tile as an element's background, whatever the element's size.
-  page.show = (element, { address, x, y, height, width, whole }) => {
+  page.show = (element, tile) => {
+    const { address, x, y, height, width, whole } = (element.tile = tile);
     const part = (edge, side, all) => (all > side ? (100 * edge) / (all - side) : 0);
     element.style.backgroundImage = `url("${address}")`;
     element.style.backgroundSize = `${(100 * whole.width) / width}% ${(100 * whole.height) / height}%`;

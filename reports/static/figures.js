@@ -117,20 +117,27 @@
     context.stroke();
   }
 
+  // A picture and the part of it that an element shows: a tile of a sheet, or all of it.
+  async function source({ tile, currentSrc, src }) {
+    const image = await load(tile?.address ?? (currentSrc || src));
+    return tile ? [image, tile.x, tile.y, tile.width, tile.height] : [image, 0, 0, image.naturalWidth, image.naturalHeight];
+  }
   async function overlay(shot) {
     const frame = shot.getBoundingClientRect();
-    const scale = Math.max(1, SIDE / Math.min(frame.width, frame.height));
+    const kept = (shot.querySelector(".face")?.tile?.height ?? 0) / frame.height; // no smaller than the picture that is shown
+    const scale = Math.max(1, kept, SIDE / Math.min(frame.width, frame.height));
     const [canvas, context] = sheet(frame.width * scale, frame.height * scale);
     const style = getComputedStyle(shot);
     context.fillStyle = style.backgroundColor;
     context.fillRect(0, 0, canvas.width, canvas.height);
-    const face = shot.querySelector("img.face")?.src ?? /^url\("(.*)"\)$/.exec(style.backgroundImage)?.[1];
-    if (face) context.drawImage(await load(face), 0, 0, canvas.width, canvas.height);
-    const map = shot.querySelector("img.map:not([hidden])");
+    const behind = /^url\("(.*)"\)$/.exec(style.backgroundImage)?.[1];
+    const face = shot.querySelector(".face") ?? (behind && { src: behind });
+    if (face) context.drawImage(...(await source(face)), 0, 0, canvas.width, canvas.height);
+    const map = shot.querySelector(".map:not([hidden])");
     if (map) {
-      const grey = await load(map.currentSrc || map.src);
-      const [own, inner] = sheet(grey.naturalWidth, grey.naturalHeight);
-      inner.drawImage(grey, 0, 0);
+      const grey = await source(map);
+      const [own, inner] = sheet(grey[3], grey[4]);
+      inner.drawImage(...grey, 0, 0, own.width, own.height);
       const image = inner.getImageData(0, 0, own.width, own.height);
       const shown = getComputedStyle(map);
       colour(image.data, shown);

@@ -80,6 +80,7 @@
     const [height, width] = picture(one(".face", shot), index, true);
     shot.style.aspectRatio = `${width} / ${height}`;
     one(".face", shot).setAttribute("aria-label", path);
+    shot.dataset.figure = `${path}-${data.layers[state.layer]}-${data.methods[state.method].key}`;
     const title = `${data.methods[state.method].name}, ${data.layers[state.layer]}`;
     paint(shot, index, +state.layer, +state.method, ({ text, highest, state: kind }) => {
       one("#viewer-cap").textContent = text

@@ -152,6 +152,32 @@ def test_figures_are_saved(visit: Visits, audit: Path) -> None:
         assert Path(download.value.path()).read_bytes().startswith(start)
 
 
+def test_an_image_with_its_map_is_saved_at_full_size(visit: Visits, tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, images=2, layers=[("conv", 2, 256.0, 128.0, 256.0, 2)], methods=["activation"])
+    with h5py.File(folder / "maps.h5", "a") as file:
+        file["small/conv/activation"][...] = np.array([[0, 0], [32767, 0]], np.int16)
+    page = visit(reports.render(folder), reduced_motion="reduce").page
+    page.locator(".gallery .shot").first.click()
+    shot = page.locator("#viewer-shot")
+    shot.hover()
+    with page.expect_download() as download:
+        shot.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "fake-0000.jpg-conv-activation.png"
+    pixels = np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)
+    height, width, _ = pixels.shape
+    hot, cold = pixels[height * 7 // 8, width // 8], pixels[height // 8, width * 7 // 8]
+    assert min(height, width) >= 400 and hot[1] - hot[2] > 80 and abs(cold[1] - cold[2]) < 60
+
+
+def test_maps_of_a_folder_say_why_they_cannot_be_saved(apart) -> None:
+    page, _ = apart
+    page.locator(".gallery .shot").first.click()
+    shot = page.locator("#viewer-shot")
+    shot.hover()
+    shot.get_by_role("button", name="Save").click()
+    shot.get_by_text("one file, or open the folder through a web server").wait_for()
+
+
 def test_colours_change_at_once(visit: Visits, audit: Path) -> None:
     page = visit(audit).page
     before = page.locator("#look .map.div, #look .map.seq").first.evaluate("(map) => getComputedStyle(map).filter")
