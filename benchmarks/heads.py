@@ -58,10 +58,10 @@ def scored(detector: Any, data: Path, seed: int, images: int) -> dict[tuple[str,
 
 
 def shares(values: np.ndarray) -> str:
-    """Return empty rate, pointing of all, and mass of those that are not empty, as cells."""
+    """Return empty rate, pointing of all (an empty map points nowhere), and mass of those that are not empty, as cells."""
     empty = values[:, 0] > 0
     mass = f"{values[~empty, 2].mean():.2f}" if (~empty).any() else "–"
-    return f"{empty.mean():.2f} | {values[:, 1].mean():.2f} | {mass}"
+    return f"{empty.mean():.2f} | {np.nan_to_num(values[:, 1]).mean():.2f} | {mass}"
 
 
 def main() -> None:

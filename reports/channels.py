@@ -37,12 +37,13 @@ def images(run: Run, shelf: Shelf) -> tuple[list[Image], int]:
     """Return the grids that are shown, by image, and how many were left out; a page of one file has room for fewer."""
     most, width, quality = INSIDE if shelf.inside else BESIDE
     folder = run.directory / "channels"
+    there = {path.name for path in folder.glob("*.png")}
     shown, left, out = [], most, 0
     for row, entry in enumerate(run.images):
         grids: list[Grid] = []
         for layer in [str(layer["name"]) for layer in run.record["layers"]]:
             path = folder / f"{entry['index']}__{layer.replace('/', '+')}.png"
-            if not path.is_file():
+            if path.name not in there:
                 continue
             if not left:
                 out += 1

@@ -14,6 +14,8 @@ from reports.drawn import Drawn, MapFile
 from reports.run import Run
 
 SIDE = 128  # pixels of the longer side of the canvas on which layers are compared
+MISSING = 0.02  # share of a signed method's maps that may be empty where its mean is tested
+CELLS = 9  # of a signed method's map, below which a map of noise is empty too often for that
 FINEST, FINEST_SPREAD = 64, 24  # pixels of a picture's longer side: the page holds one per group, layer and method
 KINDS = {"mean": "Mean", "std": "Standard deviation", "sure": "Mean where significant"}
 Key = tuple[str, str, str]  # group, layer, method
@@ -99,7 +101,11 @@ def cell(entry: Mapping[str, Any], moments: tuple[np.ndarray, np.ndarray] | None
         peak = (round(100 * ends[1], 2), round(100 * ends[0], 2))
         title += f", highest {words.place(entry['peak'])}"
     return Cell(
-        count, empty, {"mean": scaled(mean, signed), "std": scaled(std, False, FINEST_SPREAD), "sure": sure(mean, std, count, signed)}, peak, title
+        count,
+        empty,
+        {"mean": scaled(mean, signed), "std": scaled(std, False, FINEST_SPREAD), "sure": sure(mean, std, count, empty, signed)},
+        peak,
+        title,
     )
 
 
@@ -121,10 +127,17 @@ def scaled(values: np.ndarray, signed: bool, finest: int = FINEST, where: np.nda
     return Scaled(picture, f"−{high}" if signed and scale > 0 else "0", high, note)
 
 
-def sure(mean: np.ndarray, std: np.ndarray, count: int, signed: bool) -> Scaled:
-    """Return the mean where it is significant."""
+def sure(mean: np.ndarray, std: np.ndarray, count: int, empty: int, signed: bool) -> Scaled:
+    """Return the mean where it is significant.
+
+    Maps without a positive value are left out of the mean. Of a signed method that is a choice by the very thing that
+    is tested: half of all maps of pure noise would be left out, and the rest be above zero everywhere. So where more than
+    a few are missing, or maps have so few cells that a map of noise is often empty, nothing is tested.
+    """
     if count < significance.LEAST:
         return Scaled("", "", "", f"too few images: {significance.LEAST} are needed")
+    if signed and (empty > MISSING * (count + empty) or mean.size < CELLS):
+        return Scaled("", "", "", "not tested: empty maps are left out" if empty else "not tested: too few cells")
     found = significance.significant(mean, std, count, signed)
     return scaled(mean, signed, where=found, note=f"{words.percent(float(found.mean()), 0)} of the cells" if found.any() else "no cell")
 

@@ -33,6 +33,7 @@ LEAST = 1_700  # bytes for all maps of each of very many
 DENSITY = 0.75  # bytes a cell takes on a sheet
 SHEETS = 110  # sheets of maps in all, where that keeps them small enough
 TOGETHER = 600  # maps a sheet, at least
+SLICE = 4096  # maps in hand at once
 UNKNOWN = 65535  # a share that there is not
 PARTS = 10_000  # steps of a share
 
@@ -193,7 +194,7 @@ def codes(values: Sequence[str]) -> dict[str, Any]:
     """Return a column of few different texts: the `names` in alphabetical order and which of them each row has."""
     names = sorted(set(values))
     places = {name: place for place, name in enumerate(names)}
-    return {"names": names, "codes": packed(np.array([places[value] for value in values], "<u2"))}
+    return {"names": names, "codes": packed(np.array([places[value] for value in values], "<u4"))}
 
 
 def packed(values: np.ndarray) -> str:
@@ -248,8 +249,10 @@ class Look:
 
 def chunk(run: Run, maps: MapFile, rows: Sequence[int], pair: tuple[str, str], look: Look, shelf: Shelf) -> dict[str, Any]:
     """Return the chunk of one layer and method, its sheets written."""
-    values, scale = (part[list(rows)] for part in maps.small(*pair))
-    tiles, scale = grey(values, scale, look.signed, look.side)
+    kept, scales = maps.small(*pair)
+    slices = [list(rows[start : start + SLICE]) for start in range(0, len(rows), SLICE)]
+    drawn = [grey(kept[some], scales[some], look.signed, look.side) for some in slices]
+    tiles, scale = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     highest = [words.real(run.images[row].get(f"max:{pair[0]}:{pair[1]}")) for row in rows]
     strongest = np.array([0.0 if value is None else value for value in highest], "<f4")  # (N,)
     shown = scale[strongest > 0]

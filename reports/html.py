@@ -61,8 +61,9 @@ def render(directory: str | Path, layout: str = "auto", sections: Sequence[Secti
     index = run.directory / "index.html"
     if single(layout, len(run.images)):
         content = page(gather(run, Shelf(), sections))
+        store.write_bytes(index, content.encode("utf-8", "replace"))
         discard(run.directory)
-        return store.write_bytes(index, content.encode("utf-8", "replace"))
+        return index
     with replacing(run.directory) as folder:
         content = page(gather(run, Shelf(folder), sections))
         (folder / "index.html").write_bytes(content.encode("utf-8", "replace"))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 # Control characters, line separators, and the marks that turn the direction of what follows.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")  # the underscore of conv2d_4 starts nothing
+LINKED = re.compile(r"@(?=\w)|#(?=\d)|\bhttps?(?=:)|\bwww(?=\.)|\bGH-(?=\d)", re.IGNORECASE)  # what GitHub links, and whom it calls
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -17,11 +18,14 @@ def escape(text: str) -> str:
     Example:
         >>> print(escape("<img src=x> a|b `c` conv2d_4\n# no heading"))
         &lt;img src=x&gt; a\|b \`c\` conv2d_4 # no heading
+        >>> print(escape("by @octocat"))
+        by @<!-- -->octocat
         >>> print(escape("# 1"), escape("1. one"), escape("-0.5"))
         \# 1 1\. one \-0.5
     """
     line = CONTROL.sub(" ", text).strip()
     line = MARKUP.sub(lambda found: "\\" + found[0], re.sub("[&<>]", lambda found: HTML[found[0]], line))
+    line = LINKED.sub(lambda found: found[0] + "<!-- -->", line)
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", re.sub(r"^([-+=#])", r"\\\1", line))
 
 

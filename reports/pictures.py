@@ -38,9 +38,8 @@ def write(maps: MapFile, rows: Sequence[int], shelf: Shelf) -> dict[str, Any]:
         shelf: where the sheets go.
 
     Returns:
-        `small` and `large`, the records of the sheets (`large` is None where it would show no more), `sizes`:
-        height and width of each picture in the run directory, uint16 `(N, 2)`, and `side`: pixels of the longest
-        side of the largest picture there.
+        `small` and `large`, the records of the sheets (`large` is None where it would show no more), and `sizes`:
+        height and width of each picture in the run directory, uint16 `(N, 2)`.
     """
     side, quality = choose(maps, rows)
     small, ending, coarse = SMALL[0 if len(rows) <= FEW else 1 if len(rows) <= SOME else 2]
@@ -62,7 +61,7 @@ def write(maps: MapFile, rows: Sequence[int], shelf: Shelf) -> dict[str, Any]:
 
     found = sheets.together(draw, list(plans["small"][0].sheets()))
     sizes = np.array([size for part, _ in found for size in part], "<u2").reshape(-1, 2)
-    record: dict[str, Any] = {"small": None, "large": None, "sizes": sizes, "side": int(sizes.max(initial=0))}
+    record: dict[str, Any] = {"small": None, "large": None, "sizes": sizes}
     for name, (plan, ending, _) in plans.items():
         record[name] = plan.record([shelf.picture(f"sheets/{name}-{index}.{ending}", part[name]) for index, (_, part) in enumerate(found)])
     return record
@@ -92,5 +91,5 @@ def fitted(picture: np.ndarray, side: int) -> np.ndarray:
     if size == (height, width):
         return picture
     while max(picture.shape[:2]) >= 2 * max(size):  # halving is quick, averaging over odd areas is not
-        picture = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(picture, (max(1, picture.shape[1] // 2), max(1, picture.shape[0] // 2)), interpolation=cv2.INTER_AREA)
     return cv2.resize(picture, size[::-1])

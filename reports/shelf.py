@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from reports import charts
+from xai.errors import RunError
 
 SINGLE = 60  # images, up to which a page is one file
 LAYOUTS = ("auto", "single", "folder")
 KINDS = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
 HOME = "report"
+STALE = 86_400  # seconds after which a folder that was not finished is nobody's
 MARK = "data/images.js"  # only a folder that has this is ours to replace
 
 
@@ -48,7 +51,7 @@ class Shelf:
         """Write a file beside the page and return its address."""
         assert self.folder is not None, "a page of one file has nothing beside it"
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # and not the folder itself: should it be gone, half a page must not take its place
         path.write_bytes(content)
         return name
 
@@ -69,17 +72,38 @@ def replacing(directory: Path) -> Iterator[Path]:
 
     Args:
         directory: the run directory.
+
+    Raises:
+        RunError: something else has that name, the disk is full, or another took the folder away; the old page stays.
     """
+    home = directory / HOME
+    if home.exists() and not (home / MARK).is_file():
+        raise RunError(f"'{home}' is no page of whyfake's; move it away, or ask for one file (--single-file)")
     for left in directory.glob(f".{HOME}-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{HOME}-", dir=directory))
+        if time.time() - left.stat().st_mtime > STALE:  # a younger one may be another's at work
+            shutil.rmtree(left, ignore_errors=True)
+    fresh = None
     try:
+        fresh = Path(tempfile.mkdtemp(prefix=f".{HOME}-", dir=directory))
         yield fresh
         fresh.chmod(0o755)  # mkdtemp's folders are for the owner alone, and this one is made to be given away
-        discard(directory)
-        fresh.rename(directory / HOME)
+        old = fresh.with_name(fresh.name + "-old")
+        if home.exists():
+            home.rename(old)
+        try:
+            fresh.rename(home)
+        except OSError:
+            if old.exists():
+                old.rename(home)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise RunError(
+            f"the page could not be written to '{home}' ({error.strerror or error}); make room or wait for the other run, then render it again"
+        ) from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def discard(directory: Path) -> None:

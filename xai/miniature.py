@@ -79,20 +79,27 @@ def write_pictures(file: h5py.File, name: str, pictures: Sequence[np.ndarray]) -
 
 
 def join(shards: Sequence[Path], pairs: Sequence[tuple[str, str]], target: h5py.File) -> None:
-    """Copy the small maps and the pictures of all shards into one file, one map at a time."""
-    pictures: list[np.ndarray] = []
+    """Copy the small maps and the pictures of all shards into one file, one shard after another."""
+    counts, shapes = [], {}
     for path in shards:
         with h5py.File(path, "r") as source:
-            pictures += list(source["pictures"][:])
-    write_pictures(target, "images/picture", pictures)
-    for pair in pairs:
-        values, scales = [], []
-        for path in shards:
-            with h5py.File(path, "r") as source:
-                values.append(source[f"small/{store.home(*pair)}"][:])
-                scales.append(source[f"scale/{store.home(*pair)}"][:])
-        whole = np.concatenate(values)
-        chunks = (max(1, min(TOGETHER, len(whole))), *whole.shape[1:])
-        stored = target.create_dataset(f"small/{store.home(*pair)}", data=whole, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True)
-        stored.attrs["steps"] = STEPS
-        target[f"scale/{store.home(*pair)}"] = np.concatenate(scales)
+            counts.append(len(source["pictures"]))
+            shapes = {pair: source[f"small/{store.home(*pair)}"].shape[1:] for pair in pairs}
+    whole = sum(counts)
+    pictures = target.create_dataset("images/picture", (whole,), h5py.vlen_dtype(np.uint8))
+    for pair, cells in shapes.items():
+        chunks = (max(1, min(TOGETHER, whole)), *cells)
+        small = target.create_dataset(
+            f"small/{store.home(*pair)}", (whole, *cells), np.int16, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
+        )
+        small.attrs["steps"] = STEPS
+        target.create_dataset(f"scale/{store.home(*pair)}", (whole,), np.float32)
+    start = 0
+    for path, count in zip(shards, counts, strict=True):
+        with h5py.File(path, "r") as source:
+            for place, picture in enumerate(source["pictures"][:]):
+                pictures[start + place] = picture
+            for pair in shapes:
+                for kind in ("small", "scale"):
+                    target[f"{kind}/{store.home(*pair)}"][start : start + count] = source[f"{kind}/{store.home(*pair)}"][:]
+        start += count

@@ -29,6 +29,11 @@
         const script = document.createElement("script");
         script.src = `data/${encodeURIComponent(name)}.js`;
         script.onload = () => waiting.get(name).forEach((call) => call());
+        script.onerror = () => {
+          waiting.delete(name); // the next one who needs it tries again
+          page.failed = true;
+          window.dispatchEvent(new Event("whyfake:failed"));
+        };
         document.head.append(script);
       }
       waiting.get(name).push(() => --left || then(...names.map((one) => page.chunks[one])));

@@ -18,7 +18,7 @@
   const codes = {};
   const word = {};
   for (const name of ["label", "prediction", "outcome", "split", "parts_missing"]) {
-    codes[name] = shorts(columns[name].codes);
+    codes[name] = longs(columns[name].codes);
     word[name] = (index) => columns[name].names[codes[name][index]];
   }
 
@@ -30,11 +30,12 @@
   };
   const FILTERS = ["label", "prediction", "outcome", "split", "low", "high", "region", "least", "name"];
   const state = { ...DEFAULTS };
-  const names = { layer: data.layers, method: data.methods.map(({ key }) => key) };
+  const regions = data.regions?.names ?? [];
+  const names = { layer: data.layers, method: data.methods.map(({ key }) => key), region: regions };
   function address() {
     const query = new URLSearchParams();
     for (const [key, value] of Object.entries(state)) {
-      if (value !== DEFAULTS[key]) query.set(key, key in names ? names[key][value] : value);
+      if (value !== DEFAULTS[key]) query.set(key, key in names && value !== "" ? names[key][value] : value);
     }
     return query.size ? `#images?${query}` : "#images";
   }
@@ -56,11 +57,11 @@
   let noted = null; // shares of the chosen layer and method
   const pair = () => data.pairs[state.layer]?.[state.method] ?? null;
   const share = (index, region) => {
-    const value = noted[index * data.regions.names.length + region];
+    const value = noted[index * regions.length + region];
     return value === UNKNOWN ? NaN : value / 10000;
   };
-  const outside = data.regions?.names.map((_, i) => i).filter((i) => data.regions.outside[i] && !data.regions.inner[i]) ?? [];
-  const background = (index) => outside.reduce((sum, region) => sum + (share(index, region) || 0), 0);
+  const outside = regions.map((_, i) => i).filter((i) => data.regions.outside[i] && !data.regions.inner[i]);
+  const off = (index) => outside.reduce((sum, region) => sum + (share(index, region) || 0), 0);
 
   // A number per image that is sorted by, the smallest first; no number comes last.
   function random(seed) {
@@ -78,8 +79,8 @@
     low: (i) => number.score[i],
     doubt: (i) => Math.abs(number.score[i] - data.threshold),
     wrong: (i) => (word.label(i) === "fake" ? number.logit[i] : word.label(i) === "real" ? -number.logit[i] : NaN),
-    background: (i) => -background(i),
-    share: (i) => -share(i, +(state.region || 0)),
+    outside: (i) => -off(i),
+    share: (i) => -share(i, +state.region),
   };
   let lower = null; // paths in small letters, and their places in alphabetical order, made when asked for
   let paths = null;
@@ -87,7 +88,8 @@
     paths ??= Uint32Array.from([...columns.path.keys()].sort((a, b) => (columns.path[a] < columns.path[b] ? -1 : 1)));
     return paths;
   }
-  const needsShares = () => data.regions && (state.sort === "background" || state.sort === "share" || (state.region !== "" && state.least !== ""));
+  const ofShares = () => state.sort === "outside" || state.sort === "share";
+  const needsShares = () => data.regions && (ofShares() || (state.region !== "" && state.least !== ""));
 
   function select() {
     const tests = [];
@@ -96,17 +98,17 @@
       const [of, wanted] = [codes[name], columns[name].names.indexOf(state[name])];
       tests.push((i) => of[i] === wanted);
     }
-    if (state.low !== "") tests.push((i) => number.score[i] >= +state.low);
-    if (state.high !== "") tests.push((i) => number.score[i] <= +state.high);
+    if (state.low !== "") tests.push((i) => number.score[i] >= Math.fround(state.low));
+    if (state.high !== "") tests.push((i) => number.score[i] <= Math.fround(state.high));
     if (state.name !== "") {
       lower ??= columns.path.map((path) => path.toLowerCase());
       const text = state.name.toLowerCase();
       tests.push((i) => lower[i].includes(text));
     }
-    if (state.region !== "" && state.least !== "" && noted) {
-      const [region, least] = [+state.region, Math.round(100 * state.least)];
+    if (state.region !== "" && state.least !== "") {
+      const least = Math.round(100 * state.least);
       tests.push((i) => {
-        const value = noted[i * data.regions.names.length + region];
+        const value = noted?.[i * regions.length + +state.region] ?? UNKNOWN;
         return value !== UNKNOWN && value >= least;
       });
     }
@@ -120,7 +122,7 @@
       const draw = random(+state.seed || 1);
       for (let i = 0; i < count; i++) key[i] = draw();
     } else {
-      const rule = (state.sort === "background" || state.sort === "share") && !noted ? rules.row : (rules[state.sort] ?? rules.row);
+      const rule = (ofShares() && (!noted || (state.sort === "share" && state.region === ""))) || !Object.hasOwn(rules, state.sort) ? rules.row : rules[state.sort];
       for (const i of found) {
         const value = rule(i);
         key[i] = Number.isNaN(value) ? Infinity : value;
@@ -180,6 +182,7 @@
       return then({ text: "", state: "not measured" });
     }
     const wanted = shot.wanted;
+    if (!(`pair-${chunk}` in globalThis.whyfake.chunks)) say("loading"); // and not the map of what was here before
     need([`pair-${chunk}`], (content) => {
       if (shot.wanted !== wanted) return; // something else is to be shown by now
       const { scale, highest } = numbers(chunk, content);
@@ -202,9 +205,10 @@
   }
 
   const last = () => Math.max(1, Math.ceil(found.length / PAGE));
+  const current = () => Math.min(Math.max(1, Math.floor(+state.page) || 1), last());
   const number_ = (value) => value.toLocaleString("en");
   function draw() {
-    const page = Math.min(Math.max(1, +state.page || 1), last());
+    const page = current();
     const part = found.slice((page - 1) * PAGE, page * PAGE);
     part.forEach((index, at) => {
       const element = card(at);
@@ -239,20 +243,23 @@
     for (const select of all("#images [data-palette], #viewer [data-palette]")) {
       select.parentElement.hidden = (select.dataset.palette === "div") !== signed;
     }
+    one("#missing-note").hidden = !globalThis.whyfake.failed;
     one("#mark-note").textContent = data.marks[state.layer]?.[state.method] ?? "";
     const title = `${name}, ${data.layers[state.layer]}`;
     const say = (text) => (one("#scale-note").textContent = `${title}: ${text}.`);
     if (pair() === null) return say("this method has no maps of this layer");
     if (state.scale !== "common") return say("each image has its own scale, printed under it; colours cannot be compared between images");
-    need([`pair-${pair()}`], ({ common }) =>
-      say(`one scale for all images, ${signed ? "±" : "0 to "}${short(common)}; 95 % of the images stay within it`),
-    );
+    const asked = pair();
+    need([`pair-${asked}`], ({ common }) => {
+      if (asked === pair()) say(`one scale for all images, ${signed ? "±" : "0 to "}${short(common)}; 95 % of the images stay within it`);
+    });
   }
 
   // Controls, state and page stay in step.
   const controls = all("[data-gallery]");
   function reflect() {
-    for (const control of controls) control.value = state[control.dataset.gallery];
+    // Not where somebody is typing: "0." would lose its point.
+    for (const control of controls) if (!(control === document.activeElement && control.matches("input"))) control.value = state[control.dataset.gallery];
     for (const name of ["seq", "div"]) {
       root.dataset[name] = state[name];
       for (const select of all(`[data-palette="${name}"]`)) select.value = state[name];
@@ -269,7 +276,10 @@
     const changed = Object.keys(state).filter((name) => state[name] !== before[name]);
     if (!keep && changed.some((name) => [...FILTERS, "sort", "seed"].includes(name)) && !("page" in changes)) state.page = "1";
     reflect();
-    history.replaceState(null, "", address());
+    // Colours hold for the whole page: to choose them elsewhere is no reason to come here.
+    if (location.hash.startsWith("#images") || changed.some((name) => !["seq", "div", "strength"].includes(name))) {
+      history.replaceState(null, "", address());
+    }
     const refresh = () => {
       if (changed.some((name) => !["open", "page", "strength", "seq", "div", "scale"].includes(name))) select();
       if (changed.some((name) => !["open", "strength", "seq", "div"].includes(name)) || state.page !== before.page) {
@@ -283,6 +293,7 @@
     if (pair() === null) noted = null;
     if (pair() === null || noted?.of === name) return refresh();
     need([name], (text) => {
+      if (name !== `shares-${pair()}`) return; // another map was chosen meanwhile
       noted = shorts(text);
       noted.of = name;
       refresh();
@@ -296,7 +307,7 @@
   for (const slider of all('[data-opacity="image"]')) slider.addEventListener("input", () => set({ strength: slider.value }));
   for (const pager of all("[data-page]")) {
     pager.addEventListener("click", () => {
-      set({ page: String(Math.min(last(), Math.max(1, +state.page + +pager.dataset.page))) });
+      set({ page: String(current() + +pager.dataset.page) });
       one("#shown").focus({ preventScroll: true });
       one("#images").scrollIntoView();
     });
@@ -308,7 +319,13 @@
     gallery: { state, set, one, all, make, digits, picture, paint, word, number, row, columns, sizes, pair, found: () => found, cards },
   });
   function arrive() {
-    if (!location.hash.startsWith("#images?")) return;
+    if (!/^#images(\?|$)/.test(location.hash)) {
+      if (state.open !== "") {
+        Object.assign(state, { open: "" });
+        globalThis.whyfake.viewer?.();
+      }
+      return;
+    }
     const wanted = parsed(location.hash);
     if (Object.keys(wanted).some((name) => wanted[name] !== state[name])) set(wanted, true);
     one("#images").scrollIntoView();
@@ -319,4 +336,5 @@
   note();
   arrive();
   window.addEventListener("hashchange", arrive);
+  window.addEventListener("whyfake:failed", note);
 })();

@@ -53,6 +53,10 @@
       columns: (column) => !("skip" in headings[column].dataset),
       format: { header: (text, _, heading) => titles.get(heading) ?? text, body: (_, row, column, cell) => value(cell) },
     };
+    // A spreadsheet takes these for formulas.
+    const guard = (text) => (/^[=+\-@\t\r]/.test(text) && !Number.isFinite(+text) ? `'${text}` : text);
+    const { header, body } = exported.format;
+    const guarded = { ...exported, format: { header: (...cell) => guard(header(...cell)), body: (...cell) => guard(body(...cell)) } };
     const dt = new DataTable(table, {
       order: [],
       autoWidth: false,
@@ -72,7 +76,7 @@
     new DataTable.Buttons(dt, {
       buttons: [
         { extend: "copyHtml5", text: "Copy", title: null, messageTop: null, exportOptions: exported, titleAttr: `Copy the table ${name}` },
-        { extend: "csvHtml5", text: "CSV", filename: name, exportOptions: exported, titleAttr: `Download ${name}.csv` },
+        { extend: "csvHtml5", text: "CSV", filename: name, exportOptions: guarded, titleAttr: `Download ${name}.csv` },
         { text: "JSON", titleAttr: `Download ${name}.json`, action: () => save(JSON.stringify(records(), null, 1), "application/json", `${name}.json`) },
       ],
     });

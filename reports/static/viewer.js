@@ -116,8 +116,8 @@
   }
   viewer.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    // A select or slider in focus needs the arrows itself.
-    if (by && !event.target.matches("select, input")) step(by);
+    // A select or slider in focus needs the arrows itself, and so do the browser's own keys.
+    if (by && !event.altKey && !event.ctrlKey && !event.metaKey && !event.target.matches("select, input, .scroll")) step(by);
   });
   viewer.addEventListener("close", () => {
     if (state.open !== "") set({ open: "" });

@@ -130,7 +130,9 @@ def test_tables_sort_search_and_download(visit: Visits, audit: Path) -> None:
     table = page.locator("table[data-table='measures']")
     first = table.locator("tbody th").all_inner_texts()
     table.locator("thead th").first.click()
-    assert table.locator("tbody th").all_inner_texts() == sorted(first, key=str.lower)
+    wanted = sorted(first, key=str.lower)
+    page.wait_for_function("(wanted) => document.querySelector('[data-table=measures] tbody th').innerText === wanted", arg=wanted[0])
+    assert table.locator("tbody th").all_inner_texts() == wanted
     box.fill("recall")
     shown = [text for text in table.locator("tbody th").all_inner_texts() if text]
     assert len(shown) < len(first) and all("recall" in text.lower() or "found" in text.lower() for text in shown)
@@ -185,3 +187,56 @@ def test_colours_change_at_once(visit: Visits, audit: Path) -> None:
         select.select_option(index=1)
     after = page.locator("#look .map.div, #look .map.seq").first.evaluate("(map) => getComputedStyle(map).filter")
     assert before != after
+
+
+def test_decimals_can_be_typed(apart) -> None:
+    page, run = apart
+    page.locator("details.sieve summary").click()
+    for name, text in (("low", "0.35"), ("high", "0.95")):
+        page.locator(f"[data-gallery='{name}']").click()
+        page.keyboard.type(text)
+        assert page.locator(f"[data-gallery='{name}']").input_value() == text
+    kept = [row for row in run.images if np.float32(0.35) <= np.float32(row["score"]) <= np.float32(0.95)]
+    assert kept and paths(page) == [row["path"] for row in kept][:48]
+
+
+def test_a_bound_is_within(apart) -> None:
+    """Scores are kept in single precision: 0.9 typed is not 0.9 kept, and still the image belongs."""
+    page, run = apart
+    score = run.images[0]["score"]
+    page.locator("details.sieve summary").click()
+    page.locator("[data-gallery='low']").fill(score)
+    page.locator("[data-gallery='high']").fill(score)
+    assert run.images[0]["path"] in paths(page)
+
+
+def test_a_late_answer_does_not_undo_a_newer_choice(visit: Visits, many: Path) -> None:
+    page = visit(many / "report" / "index.html").page
+    page.context.route("**/shares-0.js", lambda route: (page.wait_for_timeout(800), route.continue_()))
+    page.evaluate("whyfake.gallery.set({ layer: '0', method: '0' })")
+    page.evaluate("whyfake.gallery.set({ sort: 'share', region: '1' })")
+    page.evaluate("whyfake.gallery.set({ method: '1' })")
+    page.wait_for_timeout(1500)
+    with h5py.File(many / "maps.h5") as file:
+        share = file["regions/mass/conv2d/gradcam"][:, 1].round(4)
+    names = [row["path"] for row in read(many).images]
+    assert paths(page) == [names[row] for row in np.argsort(-share, kind="stable")[:48]]
+
+
+def test_a_file_that_is_missing_is_said(visit: Visits, tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, images=3)
+    page = reports.render(folder, "folder")
+    for path in (folder / "report" / "data").glob("pair-*.js"):
+        path.unlink()
+    seen = visit(page).page
+    seen.locator("#missing-note").wait_for()
+    assert seen.locator(".gallery .badge").first.inner_text() == "loading"
+
+
+def test_an_address_that_means_nothing(visit: Visits, many: Path) -> None:
+    seen = visit(many / "report" / "index.html")
+    for words in ("sort=__proto__", "page=99", "page=abc", "region=9&least=10", "open=99999", "layer=none&method=none"):
+        seen.page.goto(f"{(many / 'report' / 'index.html').as_uri()}#images?{words}")
+        seen.page.reload()
+        assert seen.page.locator("#shown").inner_text()
+    assert not seen.complaints

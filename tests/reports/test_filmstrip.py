@@ -45,12 +45,12 @@ def test_a_pixel_per_cell() -> None:
 
 
 def test_what_is_not_significant_is_transparent() -> None:
-    mean, std = np.array([[0.0, 1.0], [-1.0, 0.01]], np.float32), np.full((2, 2), 0.5, np.float32)
+    mean, std = np.array([[0.0, 1.0, 0.0], [-1.0, 0.01, 0.0], [0.0] * 3], np.float32), np.full((3, 3), 0.5, np.float32)
     sure = filmstrip.cell(ENTRY | {"count": 50}, (mean, std), signed=True).shown["sure"]
     with opened(sure.picture) as image:
-        assert np.asarray(image)[..., 3].tolist() == [[0, 255], [255, 0]]
-    assert pixels(sure.picture) == [[0, 255], [1, 0]]
-    assert sure.note.replace("\u202f", " ") == "50 % of the cells"
+        assert np.asarray(image)[..., 3].tolist() == [[0, 255, 0], [255, 0, 0], [0, 0, 0]]
+    assert pixels(sure.picture) == [[0, 255, 0], [1, 0, 0], [0, 0, 0]]
+    assert sure.note.replace("\u202f", " ") == "22 % of the cells"
     nothing = filmstrip.cell(ENTRY | {"count": 50}, (0 * mean, std), signed=True).shown["sure"]
     assert nothing.note == "no cell"
 
@@ -115,3 +115,13 @@ def test_a_missing_spread_is_named(make_run: Callable[..., Path]) -> None:
         del file["std/fake/conv2d/hirescam"]
     with pytest.raises(RunError, match=re.escape("lacks '/std/fake/conv2d/hirescam'")):
         reports.render(path)
+
+
+def test_signed_means_without_the_empty_maps_are_not_tested() -> None:
+    """To leave out the maps without a positive value is to choose by what is tested."""
+    mean, std = np.full((4, 4), 5.0, np.float32), np.ones((4, 4), np.float32)
+    cell = filmstrip.cell(ENTRY | {"count": 50, "empty": 10}, (mean, std), signed=True)
+    assert (cell.shown["sure"].picture, cell.shown["sure"].note) == ("", "not tested: empty maps are left out")
+    assert filmstrip.cell(ENTRY | {"count": 50, "empty": 1}, (mean, std), signed=True).shown["sure"].picture
+    tiny = filmstrip.cell(ENTRY | {"count": 50}, (mean[:2, :2], std[:2, :2]), signed=True)
+    assert tiny.shown["sure"].note == "not tested: too few cells"

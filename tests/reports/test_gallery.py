@@ -43,7 +43,7 @@ def test_columns_are_in_the_order_of_the_score(make_run: Make):
     rows = numbers(data["images"]["row"], "<u4")
     assert tuple(rows) == choice.rows and sorted(rows) == list(range(6))
     labels = data["images"]["label"]
-    assert [labels["names"][code] for code in numbers(labels["codes"], "<u2")] == [found.images[row]["label"] for row in rows]
+    assert [labels["names"][code] for code in numbers(labels["codes"], "<u4")] == [found.images[row]["label"] for row in rows]
     assert data["images"]["path"] == [found.images[row]["path"] for row in rows]
 
 
@@ -111,10 +111,14 @@ class TestPictures:
     def test_shapes_are_kept(self, tmp_path):
         with self.stored(tmp_path / "maps.h5", [(300, 100), (10, 20)]) as maps:
             found = pictures.write(maps, [1, 0], Shelf(tmp_path))
-        assert found["sizes"].tolist() == [[10, 20], [300, 100]] and found["side"] == 300
+        assert found["sizes"].tolist() == [[10, 20], [300, 100]]
         assert found["large"]["height"] == 300 and found["small"]["height"] == 200
         sheet = Image.open(tmp_path / found["small"]["sheets"][0])
         assert sheet.size == (400, 200) and np.asarray(sheet)[:, 200 + 67 :].max() < 60  # 300 x 100 becomes 200 x 67
+
+    def test_a_picture_may_be_thin(self, tmp_path):
+        with self.stored(tmp_path / "maps.h5", [(1, 1024), (3000, 16)]) as maps:
+            assert pictures.write(maps, [0, 1], Shelf())["sizes"].tolist() == [[1, 1024], [3000, 16]]
 
     def test_what_is_small_needs_no_large_ones(self, tmp_path):
         with self.stored(tmp_path / "maps.h5", [(64, 64)]) as maps:

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from reports import sheets, shelf
 from reports.sheets import Plan
 from reports.shelf import Shelf
+from xai.errors import RunError
 
 
 def decoded(content):
@@ -72,6 +75,7 @@ def made(folder: Path) -> None:
 
 def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
     (tmp_path / ".report-left").mkdir()
+    os.utime(tmp_path / ".report-left", (0, 0))
     for text in ("old", "new"):
         with shelf.replacing(tmp_path) as folder:
             made(folder)
@@ -93,6 +97,24 @@ def test_a_folder_of_that_name_that_is_not_ours_is_left_alone(tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "thesis.tex").touch()
     shelf.discard(tmp_path)
-    with pytest.raises(OSError), shelf.replacing(tmp_path) as folder:
-        made(folder)
+    with pytest.raises(RunError, match="is no page of whyfake's"), shelf.replacing(tmp_path):
+        pytest.fail("nothing is done before")
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_another_took_away_is_not_made_again(tmp_path):
+    with shelf.replacing(tmp_path) as folder:
+        made(folder)
+    with pytest.raises(RunError, match="wait for the other run"), shelf.replacing(tmp_path) as folder:
+        shutil.rmtree(folder)
+        Shelf(folder).write("sheets/a.webp", b"abc")
+    assert (tmp_path / "report" / "data" / "images.js").is_file() and [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_two_at_once(tmp_path):
+    with shelf.replacing(tmp_path) as one:
+        made(one)
+        with shelf.replacing(tmp_path) as other:
+            made(other)
+        (one / "one").touch()
+    assert (tmp_path / "report" / "one").is_file() and [path.name for path in tmp_path.iterdir()] == ["report"]

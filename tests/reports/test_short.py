@@ -104,6 +104,7 @@ def test_any_text_comes_out_as_it_went_in(text: str) -> None:
 
     seen = " ".join(text.replace("\u2028", " ").split())
     for page in (markdown_html(markdown.escape(text)), markdown_html(markdown.table(("x",), [(text,)]))):
+        page = page.replace("<!-- -->", "")  # keeps GitHub from linking
         plain = html.unescape(re.sub(r"</?(p|table|thead|tbody|tr|th|td)>", " ", page))
         assert " ".join(plain.split()).removeprefix("x").strip() == seen
 
