@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,20 +76,23 @@ def gather(run: Run, shelf: Shelf, sections: Sequence[Section] = ()) -> dict[str
     """Return everything that the templates show; what is too large for the page's text goes to the shelf."""
     model = run.record["model"] or {}
     height, width = (int(side) for side in (model.get("input") or (1, 1))[:2])
-    believed = trust.trust(run)  # first: what it says of the maps stands in other parts too
     with MapFile(run.directory / "maps.h5") as maps:
         maps.check(len(run.images))
         means = filmstrip.means(run, maps)
         signs = filmstrip.signed(run, means)
-        strip = filmstrip.cells(run, maps, means, signs)
-        boxes = [gallery.percents(maps.box(layer, method)) for layer, method in gallery.first_methods(run).items()]
         choice = gallery.choose(run)
-        found, chunks = gallery.payload(run, maps, choice, signs, shelf)
+        # The images are most of the work, and encoders let other threads go on.
+        with ThreadPoolExecutor(1) as beside:
+            images = beside.submit(gallery.payload, run, maps, choice, signs, shelf)
+            believed = trust.trust(run)
+            strip = filmstrip.cells(run, maps, means, signs)
+            boxes = [gallery.percents(maps.box(layer, method)) for layer, method in gallery.first_methods(run).items()]
+            faces = gallery.faces(run, maps, (height, width))
+            grids, grids_left_out = channels.images(run, shelf)
+            found, chunks = images.result()
         regions = (found["regions"] or {}).get("names", [])
         data = gallery.stored(shelf, found, chunks)
-        faces = gallery.faces(run, maps, (height, width))
     spot = context.focus(run, means)
-    grids, grids_left_out = channels.images(run, shelf)
     return {
         "run": run,
         "model": model,

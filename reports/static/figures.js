@@ -176,7 +176,19 @@
     if (!image) return [];
     const type = /^data:image\/(\w+)|\.(\w+)$/.exec(image.getAttribute("src") ?? "");
     const ending = (type?.[1] ?? type?.[2] ?? "png").replace("jpeg", "jpg");
-    return [[ending.toUpperCase(), () => download(image.src, `${name()}.${ending}`)]];
+    const own = () => download(image.src, `${name()}.${ending}`);
+    if (ending === "png") return [["PNG", own]];
+    const asPng = async () => {
+      const found = await load(image.src);
+      const [canvas, context] = sheet(found.naturalWidth, found.naturalHeight);
+      context.drawImage(found, 0, 0);
+      try {
+        save(await png(canvas), `${name()}.png`);
+      } catch {
+        own(); // a file beside the page cannot be read, but it can be saved as it is
+      }
+    };
+    return [["PNG", asPng]];
   }
   for (const host of document.querySelectorAll("[data-figure]")) {
     const bar = make("div", "save");
