@@ -27,9 +27,9 @@ def sides(images: int) -> tuple[int, int]:
 
     Example:
         >>> sides(20), sides(1000), sides(10_000)
-        ((1024, 96), (512, 48), (256, 32))
+        ((1024, 96), (1024, 48), (256, 32))
     """
-    return (1024, 96) if images <= FEW else (512, 48) if images <= SOME else (256, 32)
+    return (1024, 96) if images <= FEW else (1024, 48) if images <= SOME else (256, 32)
 
 
 def shape(cells: tuple[int, int], most: int) -> tuple[int, int]:
