@@ -134,11 +134,6 @@ class MapFile:
         (top, bottom), (left, right) = edges
         return top, right, bottom, left
 
-    def area(self, layer: str, method: str) -> tuple[float, float, float, float]:
-        """Return `box` within the image: how far the layer's cells stay from each edge, fractions in [0, 1]."""
-        top, right, bottom, left = (min(max(edge, 0.0), 1.0) for edge in self.box(layer, method))
-        return top, right, bottom, left
-
     def dataset(self, name: str) -> Any:
         """Return a stored array, unread."""
         stored = self.file.get(name)

@@ -26,7 +26,6 @@ MOST = 100_000  # images, above which a sample is shown
 SAMPLE = 10_000  # images of that sample
 FACES = 300  # images of a mean face
 SIDES = (96, 64, 48, 32, 24, 16, 12)  # cells a side of a map: the first whose sheets fit
-FEW = 60  # images
 ROOM = 33_000  # bytes for all maps of each of a few images
 WHOLE = 22_000_000  # bytes for the maps of more images
 LEAST = 1_700  # bytes for all maps of each of very many
@@ -221,7 +220,7 @@ def shares(values: np.ndarray) -> str:
 
 def room(maps: MapFile, pairs: Sequence[tuple[str, str]], images: int) -> int:
     """Return the cells a side that there is room for."""
-    budget = ROOM * images if images <= FEW else max(WHOLE, LEAST * images)
+    budget = ROOM * images if images <= miniature.FEW else max(WHOLE, LEAST * images)
     shapes = [maps.small_shape(*pair) for pair in pairs]
     for side in SIDES:
         cells = sum(math.prod(miniature.shape(shape, side)) for shape in shapes)

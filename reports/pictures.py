@@ -13,18 +13,17 @@ from reports import sheets
 from reports.drawn import MapFile
 from reports.sheets import Plan
 from reports.shelf import Shelf
+from xai.miniature import FEW, SOME
 
 # What a large picture may be: longest side in pixels, WebP quality. The first whose sum fits is taken.
 CHOICES = (
     (1024, 80), (1024, 65), (1024, 52), (768, 65), (512, 70), (512, 55), (384, 60), (256, 60), (256, 48), (192, 60), (192, 45), (160, 50), (128, 50),
 )  # fmt: skip
-FEW = 60  # images
 ROOM = 50_000  # bytes for each of a few images: what a good picture of 1024 pixels takes
 WHOLE = 36_000_000  # bytes for the pictures of more images
 LEAST = 2_600  # bytes for each of very many
 SAMPLE = 24  # images, to find out how much room they take
 SMALL = ((200, "webp", 65), (144, "webp", 60), (112, "jpg", 55))  # the grid's pictures of few, some and many images
-SOME = 1000
 SHEETS = 100  # sheets of one kind, where that keeps them small enough
 SIDE, MOST = 1600, 2600  # pixels of a sheet
 

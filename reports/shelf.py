@@ -12,8 +12,8 @@ from pathlib import Path
 
 from reports import charts
 from xai.errors import RunError
+from xai.miniature import FEW
 
-SINGLE = 60  # images, up to which a page is one file
 LAYOUTS = ("auto", "single", "folder")
 KINDS = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
 HOME = "report"
@@ -63,7 +63,7 @@ def single(layout: str, images: int) -> bool:
         >>> single("auto", 60), single("auto", 61), single("single", 10_000), single("folder", 1)
         (True, False, True, False)
     """
-    return images <= SINGLE if layout == "auto" else layout == "single"
+    return images <= FEW if layout == "auto" else layout == "single"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 from xai import store
 
 STEPS = 32767  # levels on each side of zero
-FEW, SOME = 60, 1000  # images
+FEW, SOME = 60, 1000  # images: up to so many a page is one file, and has room for more detail
 TOGETHER = 64  # maps a chunk: they are read many at once
 
 

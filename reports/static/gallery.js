@@ -316,7 +316,7 @@
   one("[data-clear]").addEventListener("click", () => set(Object.fromEntries(FILTERS.map((name) => [name, ""]))));
 
   Object.assign(globalThis.whyfake, {
-    gallery: { state, set, one, all, make, digits, picture, paint, word, number, row, columns, sizes, pair, found: () => found, cards },
+    gallery: { PAGE, state, set, one, all, make, digits, picture, paint, word, number, row, columns, sizes, pair, found: () => found, cards },
   });
   function arrive() {
     if (!/^#images(\?|$)/.test(location.hash)) {

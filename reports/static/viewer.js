@@ -105,7 +105,7 @@
     if (!found.length) return;
     const at = found.indexOf(index);
     const next = found[(at + by + found.length) % found.length];
-    set({ open: String(row[next]), page: String(Math.floor(found.indexOf(next) / 48) + 1) }, true);
+    set({ open: String(row[next]), page: String(Math.floor(found.indexOf(next) / gallery.PAGE) + 1) }, true);
   }
   for (const button of all("[data-step]")) button.addEventListener("click", () => step(+button.dataset.step));
   for (const button of all("[data-pick]")) {

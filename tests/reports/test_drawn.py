@@ -34,11 +34,11 @@ def test_canvas_keeps_the_shape_of_the_image() -> None:
     assert canvas((100, 200), 48) == (24, 48)
 
 
-def test_area_without_cells(make_run: Callable[..., Path]) -> None:
+def test_where_cells_lie(make_run: Callable[..., Path]) -> None:
     with MapFile(make_run() / "maps.h5") as maps:
         # conv2d_4: stride 32, offset 112, 10 cells: from 96 to 416 of 512 pixels.
-        assert maps.area("conv2d_4", "hirescam") == (0.1875, 0.1875, 0.1875, 0.1875)
-        assert maps.area("conv2d", "hirescam") == (0.0, 0.0, 0.0, 0.0)
+        assert maps.box("conv2d_4", "hirescam") == (0.1875, 0.1875, 0.1875, 0.1875)
+        assert maps.box("conv2d", "hirescam") == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_errors_name_what_is_missing(make_run: Callable[..., Path]) -> None:
