@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from train.layouts import NoClasses, layout
-from train.lists import Contradiction, Listing, agreed, find_lists, listing
 from train.manifest import CLASSES, Manifest, Row, joined, key
-from train.tables import read_table
-from xai.errors import DataError
-from xai.images import find
+from train.sources import opened
+from xai.errors import DataError, ImageError
 from xai.modelfile import sha256
+from xai.places import readers
 
 __all__ = ["CLASSES", "Manifest", "Row", "hashed", "key", "limited", "prepared", "scan", "shares", "split"]
 
@@ -33,7 +31,7 @@ def prepared(
     """Read a data set and split it: recognised, hashed, copies found, no copy on both sides.
 
     Args:
-        data: a folder, or a CSV file.
+        data: as in `scan`.
         seed: of the split.
         test, valid: shares, as in `split`.
         positive: "fake" or "real": what 1 stands for where classes are only called 0 and 1.
@@ -69,9 +67,13 @@ def scan(folder: str | Path, *, labelled: bool = True, positive: str | None = No
       all their images, and left alone (the sentence says so) if it does not; two that contradict
       each other are an error.
     - All of these also in a folder that is alone in the given one.
+    - Tar archives (WebDataset): one, a pattern such as `shard-{000..009}.tar`, or a folder of them, with
+      `key.cls` or `key.json` beside `key.png`, or with any of these layouts in their members' names.
+    - HDF5: a data set of pixels or of encoded images, with labels beside it; `file.h5::name` picks one of several.
+    - URLs (`s3://`, `gs://`, …) of folders, CSV files, tar archives and HDF5 files.
 
     Args:
-        folder: the data set: a folder, or a CSV file.
+        folder: the data set: a folder, a CSV, tar or HDF5 file, or a URL.
         labelled: a folder without classes is an error; otherwise its images come unlabelled.
         positive: "fake" or "real": what 1 stands for where classes are only called 0 and 1.
 
@@ -81,49 +83,10 @@ def scan(folder: str | Path, *, labelled: bool = True, positive: str | None = No
     Raises:
         DataError: missing, empty, one class only, a class folder without images, or a layout that can be read in two ways.
     """
-    root = Path(folder)
     if positive not in (None, *CLASSES):
         raise DataError(f"positive is '{positive}'; expected fake or real")
-    if root.is_file() and root.suffix.lower() == ".csv":
-        base, rows, said = listing([read_table(root)], root.parent, positive, labelled)
-    elif root.is_dir():
-        base, rows, said = recognised(root, positive, labelled)
-    else:
-        what = "is a file; give its folder" if root.exists() else "does not exist"
-        raise DataError(f"data set '{root}' {what}; expected a folder with real/ and fake/ in it, or a CSV file")
-    return Manifest(base, tuple(sorted(rows, key=lambda row: row.path)), said[0].upper() + said[1:])
-
-
-def recognised(root: Path, positive: str | None, labelled: bool) -> Listing:
-    """Return what a folder's CSV files and class folders say together."""
-    found: Listing | None = None
-    trouble: DataError | None = None
-    try:
-        tables, place = find_lists(root)
-        if tables:
-            found = listing(tables, place, positive, labelled)
-    except Contradiction:
-        raise
-    except DataError as error:
-        trouble = error
-    if found and not all(row.label for row in found[1]):
-        found = None  # without labels it says no more than the folder
-    try:
-        rows, said = layout(root, positive)
-    except DataError as error:
-        if found:
-            return found
-        if not isinstance(error, NoClasses):
-            raise
-        if labelled and trouble:
-            raise DataError(f"{trouble}; and '{root}' holds no class folders (real/ and fake/)") from None
-        if labelled:
-            raise
-        note = error.note or (f"a CSV is left alone: {trouble}" if trouble else "")
-        return root, [Row(path.relative_to(root).as_posix()) for path in find([root])], "unlabelled images, at any depth" + (note and f"; {note}")
-    if found:
-        return agreed(found, root, rows, said)
-    return root, rows, f"{said}; a CSV is left alone: {trouble}" if trouble else said
+    root, rows, said = opened(folder, positive, labelled)
+    return Manifest(root, tuple(sorted(rows, key=lambda row: row.path)), said[0].upper() + said[1:])
 
 
 def hashed(manifest: Manifest) -> Manifest:
@@ -131,11 +94,11 @@ def hashed(manifest: Manifest) -> Manifest:
 
     def content(row: Row) -> Row:
         try:
-            return replace(row, sha256=sha256(manifest.root / row.path))
-        except OSError:
+            return replace(row, sha256=sha256(manifest.file(row)))
+        except (OSError, ImageError):
             return row
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(readers([manifest.file(row) for row in manifest.rows[:1]])) as pool:
         return replace(manifest, rows=tuple(pool.map(content, manifest.rows)))
 
 

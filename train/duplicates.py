@@ -7,11 +7,11 @@ and their fine detail, where even faces that resemble each other differ, must ag
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,7 +21,8 @@ from PIL import Image as Pillow
 
 from train.manifest import Manifest, joined
 from xai.errors import ImageError
-from xai.images import MAX_PIXELS, MAX_SIDE, MIN_SIDE, pixels, read
+from xai.images import MAX_PIXELS, MAX_SIDE, MIN_SIDE, decoded, pixels, read
+from xai.places import File, Place, readers
 from xai.progress import bar
 
 DISTANCE = 8  # bits of 64 in which near copies may differ
@@ -68,14 +69,14 @@ def perceptual(manifest: Manifest, quiet: bool = True) -> tuple[np.ndarray, froz
 
     def one(index: int) -> None:
         try:
-            image = grey(manifest.root / manifest.rows[index].path, SMALL)
+            image = grey(manifest.file(manifest.rows[index]), SMALL)
         except ImageError:
             unreadable.add(index)
             return
         if thumbnail(image, SMALL).std() >= FLAT:
             hashes[index] = np.packbits(imagehash.phash(image).hash).view(">u8")[0]
 
-    each(one, range(len(manifest.rows)), "hashing", quiet)
+    each(one, range(len(manifest.rows)), "hashing", quiet, workers=threads(manifest))
     return hashes, frozenset(unreadable)
 
 
@@ -196,12 +197,12 @@ def confirmed(manifest: Manifest, pairs: np.ndarray, quiet: bool) -> list[tuple[
 
     def one(slot: int) -> None:
         try:
-            looks[slot] = thumbnail(grey(manifest.root / manifest.rows[used[slot]].path, LARGE), LARGE)
+            looks[slot] = thumbnail(grey(manifest.file(manifest.rows[used[slot]]), LARGE), LARGE)
         except ImageError:  # gone since it was hashed: all 0 agrees with nothing
             return
         coarse[slot] = detail(cv2.resize(looks[slot], (SMALL, SMALL), interpolation=cv2.INTER_AREA), 2)
 
-    each(one, range(len(used)), "looking at likely copies", quiet)
+    each(one, range(len(used)), "looking at likely copies", quiet, workers=threads(manifest))
     same: list[tuple[int, int]] = []
     unsure: list[tuple[int, int, bool]] = []
     slots = np.searchsorted(used, pairs)
@@ -261,26 +262,41 @@ def thumbnail(image: Any, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), Pillow.Resampling.BOX))
 
 
-def grey(path: Path, side: int) -> Any:
+def grey(path: File, side: int) -> Any:
     """Decode an image to greys, at a smaller scale that keeps at least twice `side` where its format can.
 
     Raises:
         ImageError: as `xai.images.read`, with the same reasons.
     """
+    if isinstance(path, Place):
+        stored = path.content()
+        small = None if isinstance(stored, np.ndarray) else drafted(io.BytesIO(stored), side)
+        return Pillow.fromarray(decoded(path, stored)).convert("L") if small is None else small
+    small = drafted(path, side)
+    return Pillow.fromarray(read(path)).convert("L") if small is None else small
+
+
+def drafted(source: Any, side: int) -> Any:
+    """Return the greys of a JPEG at a smaller scale; None where it is none, or damaged: the careful way says that in words."""
     try:
-        with Pillow.open(path, formats=("JPEG",)) as image:
+        with Pillow.open(source, formats=("JPEG",)) as image:
             width, height = image.size
             if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE:
                 image.draft("L", (2 * side, 2 * side))
                 return Pillow.fromarray(pixels(image)).convert("L")
-    except Exception:  # whatever it was, the careful way below says it in words
+    except Exception:  # whatever it was
         pass
-    return Pillow.fromarray(read(path)).convert("L")
+    return None
 
 
-def each(action: Callable[[int], None], numbers: Iterable[int], label: str, quiet: bool, unit: str = "img") -> None:
+def threads(manifest: Manifest) -> int:
+    """Return how many threads should read a data set's images."""
+    return readers([manifest.file(row) for row in manifest.rows[:1]], WORKERS)
+
+
+def each(action: Callable[[int], None], numbers: Iterable[int], label: str, quiet: bool, unit: str = "img", workers: int = WORKERS) -> None:
     """Do something for every number, in threads, with a progress bar."""
     numbers = list(numbers)
-    with ThreadPoolExecutor(WORKERS) as pool, bar(len(numbers), label, unit, quiet) as progress:
+    with ThreadPoolExecutor(workers) as pool, bar(len(numbers), label, unit, quiet) as progress:
         for _ in pool.map(action, numbers):
             progress.update()

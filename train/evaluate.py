@@ -27,11 +27,10 @@ def logits_of(
     Returns:
         Logits `(n,)`, the rows that were read in the same order, and path -> reason of the others.
     """
-    paths = [manifest.root / row.path for row in manifest.rows]
     logits: list[np.ndarray] = []
     read: list[Row] = []
     skipped: dict[str, str] = {}
-    for batch in batches(detector, paths, batch_size, keep=lambda *view: None, label="measuring", quiet=quiet):
+    for batch in batches(detector, manifest.files(), batch_size, keep=lambda *view: None, label="measuring", quiet=quiet):
         skipped |= {manifest.rows[index].path: reason for index, reason in batch.skipped.items()}
         if len(batch.indices):
             logits.append(detector.logits(batch.inputs))
@@ -51,11 +50,11 @@ def evaluate(
     batch_size: int | None = None,
     quiet: bool = True,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Measure a detector on a labelled folder.
+    """Measure a detector on labelled images.
 
     Args:
         detector: the detector; with a temperature on its card, the scores are also measured at it.
-        data: a folder with classes.
+        data: what `train.datasets.scan` knows, with classes.
         out: gets tables and pictures.
         split, limit: which images.
         seed: of the choice of images and of the draws behind the intervals.
@@ -78,7 +77,7 @@ def evaluate(
     metrics = measure([row.label for row in read], logits, detector.threshold, temperature=temperature_of(detector), seed=seed)
     if out is not None:
         about = {
-            "model": detector.name, "model_sha256": detector.sha256, "data": manifest.root.resolve().name, "manifest_sha256": manifest.digest(),
+            "model": detector.name, "model_sha256": detector.sha256, "data": manifest.name, "manifest_sha256": manifest.digest(),
             "split": split, "limit": limit, "trained_on": sum(seen.get(row.sha256) in ("train", "valid") for row in read),
         }  # fmt: skip
         write_evaluation(store.make_folder(out), read, logits, metrics | {"about": about}, skipped)

@@ -7,15 +7,17 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from xai.errors import ImageError
-from xai.images import FORMATS, orientation, read
+from xai.images import FORMATS, decoded, orientation, read
+from xai.places import File, Place, readers
 from xai.progress import bar
 
 SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -24,6 +26,7 @@ SEGMENTS = {b"JFIF": "JFIF", b"Adobe": "Adobe", b"Exif": "Exif", b"ICC_PROFILE":
 SEGMENTS |= {b"Photoshop": "Photoshop", b"MPF": "MPF", b"JP": "C2PA"}
 CHUNKS = {b"eXIf": "Exif", b"iCCP": "ICC", b"sRGB": "sRGB", b"gAMA": "gamma", b"pHYs": "density", b"tIME": "time", b"caBX": "C2PA"}
 INFO = {"exif": "Exif", "icc_profile": "ICC", "xmp": "XMP", "comment": "comment"}
+PIXELS = "pixels"  # the format of an image that is stored as its bare numbers
 BASICS = ("JFIF", "Adobe")  # part of how JPEG is written, not metadata about the picture
 
 
@@ -32,10 +35,10 @@ class Facts:
     """What one image file says about itself.
 
     Args:
-        bytes: of the file.
+        bytes: of the file; of bare pixels, of their numbers.
         width, height: in pixels, as stored (before any rotation mark).
         mode: Pillow's name of the pixel format: RGB, L, P, CMYK, …
-        format: of the content, whatever the name ends in: JPEG, PNG, …
+        format: of the content, whatever the name ends in: JPEG, PNG, …; "pixels" where there never was a file to be seen.
         suffix: the name's ending in lower case.
         suffix_fits: whether the ending belongs to the content.
         quality: of a JPEG, 1 to 100, where its tables are the standard ones up to rounding, None otherwise.
@@ -83,24 +86,24 @@ class Facts:
         return 8 * self.bytes / (self.width * self.height)
 
 
-def survey(paths: Sequence[Path], quiet: bool = True) -> tuple[list[Facts | None], dict[int, str]]:
+def survey(paths: Sequence[File], quiet: bool = True) -> tuple[list[Facts | None], dict[int, str]]:
     """Read the facts of many files.
 
     Args:
-        paths: the files.
+        paths: the files, or places in archives and behind URLs.
         quiet: no progress bar.
 
     Returns:
         A record per path, None where the header cannot be read, and index -> reason of those.
     """
 
-    def one(path: Path) -> Facts | str:
+    def one(path: File) -> Facts | str:
         try:
             return facts(path)
         except ImageError as error:
             return str(error)
 
-    with ThreadPoolExecutor(4) as pool, bar(len(paths), "reading headers", quiet=quiet) as progress:
+    with ThreadPoolExecutor(readers(paths)) as pool, bar(len(paths), "reading headers", quiet=quiet) as progress:
         found: list[Facts | str] = []
         for result in pool.map(one, paths):
             found.append(result)
@@ -108,11 +111,14 @@ def survey(paths: Sequence[Path], quiet: bool = True) -> tuple[list[Facts | None
     return [None if isinstance(f, str) else f for f in found], {i: f for i, f in enumerate(found) if isinstance(f, str)}
 
 
-def facts(path: str | Path) -> Facts:
+def facts(path: str | File) -> Facts:
     """Read a file's facts from its header; the pixels stay undecoded.
 
+    An image in an archive is read whole. One that is stored as bare pixels has only its size and
+    mode: how it was once saved cannot be told.
+
     Args:
-        path: the file.
+        path: the file, or a place in an archive or behind a URL.
 
     Returns:
         The facts. A file whose header is whole but whose pixels are not has facts too.
@@ -128,27 +134,43 @@ def facts(path: str | Path) -> Facts:
         >>> found.format, found.suffix_fits, found.quality, found.subsampling, (found.width, found.height)
         ('JPEG', False, 83, '4:2:0', (16, 8))
     """
+    if isinstance(path, Place):
+        stored = path.content()
+        if isinstance(stored, np.ndarray):
+            return bare(path, stored)
+        try:
+            with Image.open(io.BytesIO(stored), formats=FORMATS) as image:
+                found = gathered(io.BytesIO(stored), len(stored), path.suffix.lower(), image)
+                return found if found.suffix else replace(found, suffix_fits=True)  # rows of HDF5 files are called by numbers
+        except Exception:  # as below
+            decoded(path, stored)
+            raise ImageError("damaged or unsupported: its header cannot be read") from None
     path = Path(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return gathered(path, image)
+        with Image.open(path, formats=FORMATS) as image, path.open("rb") as file:
+            return gathered(file, os.stat(path).st_size, path.suffix.lower(), image)
     except Exception:  # a header raises whatever its broken part makes it raise; the reader says it in words
         read(path)
         raise ImageError("damaged or unsupported: its header cannot be read") from None
 
 
-def gathered(path: Path, image: Image.Image) -> Facts:
-    """Return the facts of an opened image."""
+def bare(place: Place, stored: np.ndarray) -> Facts:
+    """Return the facts of an image that is stored as pixels."""
+    image = place.home.picture(stored)
+    return Facts(stored.nbytes, image.width, image.height, image.mode, PIXELS, place.suffix.lower(), suffix_fits=True)
+
+
+def gathered(file: BinaryIO, size: int, suffix: str, image: Image.Image) -> Facts:
+    """Return the facts of an opened image, its file given once more, with its size and ending."""
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG that carries a second picture
-    parts = list(extras(path, image))
+    parts = list(extras(file, image))
     quality, step, subsampling = None, None, ""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         quality, step = compression(tuple(tuple(image.quantization[key]) for key in sorted(image.quantization)))
         subsampling = SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), "") if image.layers == 3 else ""
     names = {name for name, _ in parts}
-    suffix = path.suffix.lower()
     return Facts(
-        bytes=os.stat(path).st_size,
+        bytes=size,
         width=image.width,
         height=image.height,
         mode=image.mode,
@@ -166,35 +188,34 @@ def gathered(path: Path, image: Image.Image) -> Facts:
     )
 
 
-def extras(path: Path, image: Image.Image) -> Iterator[tuple[str, int]]:
+def extras(file: BinaryIO, image: Image.Image) -> Iterator[tuple[str, int]]:
     """Yield name and bytes of everything in a file that is neither pixels nor needed to decode them."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         for marker, content in image.applist:
             known = (name for start, name in SEGMENTS.items() if content.startswith(start))
             yield ("comment" if marker == "COM" else next(known, marker)), len(content)
     elif isinstance(image, PngImagePlugin.PngImageFile):
-        yield from chunks(path)
+        yield from chunks(file)
     else:
         for key, name in INFO.items():
             if key in image.info:
                 yield name, len(image.info[key])
 
 
-def chunks(path: Path) -> Iterator[tuple[str, int]]:
+def chunks(file: BinaryIO) -> Iterator[tuple[str, int]]:
     """Yield name and bytes of a PNG's metadata, those behind the pixels too; pixels are stepped over."""
-    with path.open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            size, kind = struct.unpack(">I4s", head)
-            if kind in (b"tEXt", b"zTXt", b"iTXt"):
-                start = file.read(min(size, 80))
-                keyword = start.split(b"\0")[0].decode("latin-1")
-                yield ("XMP" if keyword.startswith("XML:com.adobe") else f"text:{keyword}"), size
-                file.seek(size - len(start) + 4, 1)
-                continue
-            if kind in CHUNKS:
-                yield CHUNKS[kind], size
-            file.seek(size + 4, 1)
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        size, kind = struct.unpack(">I4s", head)
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            start = file.read(min(size, 80))
+            keyword = start.split(b"\0")[0].decode("latin-1")
+            yield ("XMP" if keyword.startswith("XML:com.adobe") else f"text:{keyword}"), size
+            file.seek(size - len(start) + 4, 1)
+            continue
+        if kind in CHUNKS:
+            yield CHUNKS[kind], size
+        file.seek(size + 4, 1)
 
 
 def fits(suffix: str, kind: str) -> bool:

@@ -20,6 +20,7 @@ from xai import store
 from xai.errors import DataError, ImageError
 from xai.images import read
 from xai.notebook import Told
+from xai.places import File
 from xai.version import VERSION
 
 SPLITS = ("train", "valid", "test")
@@ -32,7 +33,7 @@ def inspect(data: str | Path, *, positive: str | None = None, seed: int = 0, lim
     Every file is decoded once, for damage and for near copies; all else comes from headers.
 
     Args:
-        data: a folder or table in any layout that `train.datasets.scan` knows, with classes or without.
+        data: what `train.datasets.scan` knows, with classes or without.
         positive: what the label 1 stands for where classes are only called 0 and 1.
         seed: of the choice of images and of the folds of the leak test.
         limit: images at most, every class and split in its share.
@@ -46,9 +47,9 @@ def inspect(data: str | Path, *, positive: str | None = None, seed: int = 0, lim
     """
     whole = scan(data, labelled=False, positive=positive)
     manifest = hashed(limited(whole, limit, seed))
-    facts, reasons = survey([manifest.root / row.path for row in manifest.rows], quiet)
+    facts, reasons = survey(manifest.files(), quiet)
     fingerprints, undecoded = fingerprint(manifest, quiet)
-    reasons |= {index: why_not(manifest.root / manifest.rows[index].path) for index in undecoded if index not in reasons}
+    reasons |= {index: why_not(manifest.file(manifest.rows[index])) for index in undecoded if index not in reasons}
     good = [index for index, known in enumerate(facts) if known is not None and index not in reasons]
     if not good:
         path, reason = (manifest.rows[min(reasons)].path, reasons[min(reasons)]) if reasons else ("", "it is empty")
@@ -57,7 +58,7 @@ def inspect(data: str | Path, *, positive: str | None = None, seed: int = 0, lim
     groups = copies(Manifest(manifest.root, tuple(rows)), fingerprints[good])
     found: dict[str, Any] = {
         "whyfake": VERSION,
-        "data": manifest.root.resolve().name,
+        "data": manifest.name,
         "layout": whole.layout,
         "positive": positive,
         "seed": seed,
@@ -129,7 +130,7 @@ def copies(manifest: Manifest, hashes: np.ndarray) -> dict[str, list[list[int]]]
     return {"exact": [list(map(int, group)) for group in found.exact], "near": [list(map(int, group)) for group in found.near]}
 
 
-def why_not(path: Path) -> str:
+def why_not(path: File) -> str:
     """Return the reason why a file cannot be read."""
     try:
         read(path)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from train.manifest import CLASSES, Row
-from train.words import SPLITS, meaning, plain, split_in, split_of, words
+from train.trees import Folder
+from train.words import meaning, plain, split_in, split_of
 from xai.errors import DataError, listed
-from xai.images import walk
 
 NUMBERED = re.compile(r"\d{5}")
 DEEPEST = 4  # folders within folders that hold nothing else
@@ -32,7 +30,7 @@ class NoClasses(DataError):
 
 
 @dataclass(slots=True)
-class Place:
+class Seen:
     """What a folder's sub-folders stand for.
 
     Args:
@@ -44,19 +42,19 @@ class Place:
         nested: sub-folders, other than splits, that hold both classes themselves.
     """
 
-    folder: Path
-    classes: dict[str, list[Path]] = field(default_factory=lambda: {label: [] for label in CLASSES})
-    numbers: list[Path] = field(default_factory=list)
-    both: list[Path] = field(default_factory=list)
-    splits: dict[str, Path] = field(default_factory=dict)
-    nested: list[Path] = field(default_factory=list)
+    folder: Folder
+    classes: dict[str, list[Folder]] = field(default_factory=lambda: {label: [] for label in CLASSES})
+    numbers: list[Folder] = field(default_factory=list)
+    both: list[Folder] = field(default_factory=list)
+    splits: dict[str, Folder] = field(default_factory=dict)
+    nested: list[Folder] = field(default_factory=list)
 
     def any(self) -> bool:
         """Whether anything here stands for a class."""
         return any(self.classes.values()) or bool(self.numbers or self.splits)
 
 
-def layout(root: Path, positive: str | None) -> tuple[list[Row], str]:
+def layout(root: Folder, positive: str | None) -> tuple[list[Row], str]:
     """Read a folder's layout from the names of its folders.
 
     Class folders, split folders that hold class folders, class folders that hold split folders,
@@ -75,17 +73,17 @@ def layout(root: Path, positive: str | None) -> tuple[list[Row], str]:
     """
     place = look(root)
     for _ in range(DEEPEST):
-        inner = list(folders(place.folder).values())
+        inner = list(place.folder.folders().values())
         if place.any() or len(inner) != 1:
             break
         place = look(inner[0])
     if not place.any():
         first = look(root)
-        seen = listed((f"{path.name}/" for path in folders(root).values()), 8) or "no folders"
+        seen = listed((f"{path.name}/" for path in root.folders().values()), 8) or "no folders"
         holders = [f"'{path}'" for path in first.nested]
         advice = f"; classes are in {listed(holders, 4)}: give one of these" if holders else ""
         raise NoClasses(f"'{root}' holds no classes: {EXPECTED}; found: {seen}{advice}")
-    where = "" if place.folder == root else f" in {place.folder.relative_to(root).as_posix()}/"
+    where = f" in {place.folder.inner}/" if place.folder.inner else ""
     refuse(place)
     if place.splits:
         rows, parts = [], []
@@ -94,23 +92,23 @@ def layout(root: Path, positive: str | None) -> tuple[list[Row], str]:
             refuse(inner_place)
             if inner_place.splits:
                 raise DataError(f"'{folder}' is a split and holds split folders itself ({named(inner_place.splits.values())}); keep one level")
-            some, text = class_rows(root, inner_place, split, positive)
+            some, text = class_rows(inner_place, split, positive)
             rows += some
             parts.append(text)
         same = parts[0] if len(set(parts)) == 1 else "; ".join(parts)
         return rows, f"split folders {named(place.splits.values())}{where}, each with class folders: {same}"
-    rows, text = class_rows(root, place, "", positive)
+    rows, text = class_rows(place, "", positive)
     return rows, f"class folders{where}: {text}"
 
 
-def look(folder: Path) -> Place:
+def look(folder: Folder) -> Seen:
     """Return what the sub-folders of a folder stand for.
 
     Raises:
         DataError: two names stand for one split, or differ only in case.
     """
-    place = Place(folder)
-    for path in folders(folder).values():
+    place = Seen(folder)
+    for path in folder.folders().values():
         split, kind = split_of(path.name), meaning(path.name)
         if split:
             if stands(path):
@@ -123,35 +121,35 @@ def look(folder: Path) -> Place:
             place.both.append(path)
         elif kind:
             place.classes[kind].append(path)
-    place.numbers = pair(folders(folder).values())
+    place.numbers = pair(folder.folders().values())
     if place.classes["fake"] and not place.classes["real"]:  # FFHQ comes as 00000/, 01000/, …
-        place.classes["real"] = [path for path in folders(folder).values() if NUMBERED.fullmatch(path.name)]
+        place.classes["real"] = [path for path in folder.folders().values() if NUMBERED.fullmatch(path.name)]
     return place
 
 
-def pair(paths: Iterable[Path]) -> list[Path]:
+def pair(paths: Iterable[Folder]) -> list[Folder]:
     """Return the folders 0/ and 1/ if these are all that are called by a number, else none: 0/ to 9/ are no classes."""
     numbers = [path for path in paths if path.name.isdecimal()]
     return numbers if [path.name for path in numbers] == ["0", "1"] else []
 
 
-def stands(folder: Path) -> bool:
+def stands(folder: Folder) -> bool:
     """Whether any sub-folder stands for a class."""
-    inner = folders(folder).values()
+    inner = folder.folders().values()
     return bool(pair(inner)) or any(meaning(path.name) in CLASSES for path in inner)
 
 
-def holds(folder: Path) -> bool:
+def holds(folder: Folder) -> bool:
     """Whether a folder holds both classes itself, directly or in its split folders."""
 
-    def full(paths: Iterable[Path]) -> bool:
+    def full(paths: Iterable[Folder]) -> bool:
         return set(CLASSES) <= {meaning(path.name) for path in paths}
 
-    inner = folders(folder).values()
-    return full(inner) or any(full(folders(path).values()) for path in inner if split_of(path.name))
+    inner = folder.folders().values()
+    return full(inner) or any(full(path.folders().values()) for path in inner if split_of(path.name))
 
 
-def refuse(place: Place) -> None:
+def refuse(place: Seen) -> None:
     """Raise where what stands in a folder can be read in two ways."""
     direct = [path for paths in place.classes.values() for path in paths]
     if place.splits and (direct or place.numbers):
@@ -167,7 +165,7 @@ def refuse(place: Place) -> None:
         raise DataError(f"'{place.folder}' has '{path.name}/', {why}, beside {others or 'nothing'}; move it away or give one of them")
 
 
-def class_rows(root: Path, place: Place, split: str, positive: str | None) -> tuple[list[Row], str]:
+def class_rows(place: Seen, split: str, positive: str | None) -> tuple[list[Row], str]:
     """Return the rows of a folder's class folders, and a sentence that names these."""
     classes = place.classes
     if place.numbers:
@@ -182,8 +180,8 @@ def class_rows(root: Path, place: Place, split: str, positive: str | None) -> tu
     for label in CLASSES:
         count = 0
         for folder in classes[label]:
-            for path in walk(folder):
-                rows.append(Row(path.relative_to(root).as_posix(), label, split or part_of(path, folder, inner)))
+            for path, below in folder.images():
+                rows.append(Row(path, label, split or part_of(below, folder, inner)))
                 count += 1
         if not count:
             empty = "', '".join(str(path) for path in classes[label])
@@ -197,7 +195,7 @@ def class_rows(root: Path, place: Place, split: str, positive: str | None) -> tu
     return rows, said + {"": "", "below": ", each with split folders", "name": ", the split in the folder's name"}[inner]
 
 
-def demand(folder: Path, classes: dict[str, list[Path]]) -> None:
+def demand(folder: Folder, classes: dict[str, list[Folder]]) -> None:
     """Raise where only one class is there."""
     for label in CLASSES:
         if classes[label]:
@@ -206,15 +204,13 @@ def demand(folder: Path, classes: dict[str, list[Path]]) -> None:
         if not others:
             raise DataError(f"'{folder}' has no real/ and fake/ folders")
         there = others[0].name
-        message = (
-            f"'{folder}' has '{there}/' but no '{label}/'; a detector needs both classes "
-            f"(to map unlabelled images, give the folder '{folder / there}' itself)"
-        )
+        advice = f" (to map unlabelled images, give the folder '{folder}/{there}' itself)" if folder.apart else ""
+        message = f"'{folder}' has '{there}/' but no '{label}/'; a detector needs both classes{advice}"
         # one called real/ is half a data set; an unlabelled folder may well be called photos/
-        raise DataError(message) if plain(there) else NoClasses(message, f"of the classes there is only {there}/")
+        raise DataError(message) if folder.apart and plain(there) else NoClasses(message, f"of the classes there is only {there}/")
 
 
-def inner_splits(folder: Path, classes: dict[str, list[Path]]) -> str:
+def inner_splits(folder: Folder, classes: dict[str, list[Folder]]) -> str:
     """Return where class folders keep their splits: "below" (real/train/), in their "name" (train_real/) or nowhere: "".
 
     One split's name in all of them (training_real/, training_fake/) says nothing.
@@ -223,7 +219,7 @@ def inner_splits(folder: Path, classes: dict[str, list[Path]]) -> str:
         DataError: some do and some do not.
     """
     every = [path for label in CLASSES for path in classes[label]]
-    below = [path for path in every if any(split_of(inner.name) for inner in folders(path).values())]
+    below = [path for path in every if any(split_of(inner.name) for inner in path.folders().values())]
     inside = [path for path in every if split_in(path.name)]
     if len({split_in(path.name) for path in inside}) < 2:
         inside = []
@@ -236,38 +232,19 @@ def inner_splits(folder: Path, classes: dict[str, list[Path]]) -> str:
     return "below" if below else "name" if inside else ""
 
 
-def part_of(path: Path, folder: Path, inner: str) -> str:
-    """Return an image's split from the folder below its class, or from the class folder's name."""
+def part_of(below: str, folder: Folder, inner: str) -> str:
+    """Return an image's split from the folder below its class (`below` starts there), or from the class folder's name."""
     if inner == "name":
         return split_in(folder.name)
     if inner == "below":
-        split = split_of(path.relative_to(folder).parts[0]) if path.parent != folder else ""
+        top, parted, _ = below.partition("/")
+        split = split_of(top) if parted else ""
         if not split:
-            raise DataError(f"'{folder}' has split folders, but '{path.relative_to(folder)}' is in none of them; move it")
+            raise DataError(f"'{folder}' has split folders, but '{below}' is in none of them; move it")
         return split
     return ""
 
 
-def folders(place: Path) -> dict[str, Path]:
-    """Return the visible folders in a folder by their names in lower case, sorted.
-
-    Raises:
-        DataError: it cannot be listed, or two names differ only in case, so that one would be lost.
-    """
-    try:
-        with os.scandir(place) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
-    except OSError as error:
-        raise DataError(f"'{place}' cannot be listed: {error.strerror}; check its rights") from None
-    found: dict[str, Path] = {}
-    for name in names:
-        twin = found.get(name.lower())
-        if twin is not None and (meaning(name) or set(words(name)) & set(SPLITS)):
-            raise DataError(f"'{place}' has both '{twin.name}/' and '{name}/'; keep one of them")
-        found[name.lower()] = place / name
-    return found
-
-
-def named(paths: Iterable[Path]) -> str:
+def named(paths: Iterable[Folder]) -> str:
     """Return folders as a list of their names."""
     return listed((f"{path.name}/" for path in paths), 4)

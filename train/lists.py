@@ -7,26 +7,25 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from train.layouts import folders
 from train.manifest import CLASSES, Row
 from train.tables import PATHS, Table, is_list, labels_of, read_table, splits_of
+from train.trees import Folder
 from train.words import meaning, plain, split_of
 from xai.errors import DataError, listed, readable
-from xai.images import SUFFIXES, walk
+from xai.images import SUFFIXES
 
 ENDINGS = (".jpg", ".png", ".jpeg", ".webp")  # tried where a CSV gives bare names
 SAMPLE = 200  # rows that choose among several path columns
 
-Listing = tuple[Path, list[Row], str]  # what the paths start from, the rows, a sentence
+Listing = tuple[Folder, list[Row], str]  # what the paths start from, the rows, a sentence
 
 
 class Contradiction(DataError):
     """A CSV that says something else than itself or its folders; never passed over."""
 
 
-def find_lists(folder: Path) -> tuple[list[Table], Path]:
+def find_lists(folder: Folder) -> tuple[list[Table], Folder]:
     """Return the CSV files that list labelled images, and their folder: this one, or one that is alone in it.
 
     Several are one data set where all are called by splits (train.csv, test.csv).
@@ -36,25 +35,24 @@ def find_lists(folder: Path) -> tuple[list[Table], Path]:
     """
     found: list[Table] = []
     broken: DataError | None = None
-    for file in sorted(folder.glob("*.[cC][sS][vV]")):
-        if file.is_file() and not file.name.startswith("."):
-            try:
-                table = read_table(file)
-            except DataError as error:
-                broken = error
-                continue
-            if is_list(table):
-                found.append(table)
-    splits = [split_of(table.file.stem) for table in found]
+    for file in folder.tables():
+        try:
+            table = read_table(file)
+        except DataError as error:
+            broken = error
+            continue
+        if is_list(table):
+            found.append(table)
+    splits = [split_of(table.stem) for table in found]
     if len(found) > 1 and ("" in splits or len(set(splits)) < len(splits)):
-        raise DataError(f"'{folder}' has several CSV files that list images ({listed((t.file.name for t in found), 6)}); give one of them")
-    inner = list(folders(folder).values())
+        raise DataError(f"'{folder}' has several CSV files that list images ({listed((t.name for t in found), 6)}); give one of them")
+    inner = list(folder.folders().values())
     if broken and not found:
         raise broken
     return find_lists(inner[0]) if not found and len(inner) == 1 else (found, folder)
 
 
-def listing(tables: Sequence[Table], folder: Path, positive: str | None, labelled: bool) -> Listing:
+def listing(tables: Sequence[Table], folder: Folder, positive: str | None, labelled: bool) -> Listing:
     """Read one data set from CSV files.
 
     A path may start at the folder, anywhere below it, or at the folder above. Files that are
@@ -81,23 +79,23 @@ def listing(tables: Sequence[Table], folder: Path, positive: str | None, labelle
     for table in tables:
         column, paths, gone = files.resolved(table)
         source, labels = labels_of(table, positive, labelled)
-        part, splits = splits_of(table, split_of(table.file.stem) if len(tables) > 1 else "")
+        part, splits = splits_of(table, split_of(table.stem) if len(tables) > 1 else "")
         rows += [Row(path, label, split) for path, label, split in zip(paths, labels, splits, strict=True)]
         missing += gone
         columns |= dict.fromkeys([f"paths from '{column}'", f"classes from {source}", *([f"splits from {part}"] if part else [])])
     root = folder
     if any(row.path.startswith("../") for row in rows):
-        root, name = folder.resolve().parent, folder.resolve().name
+        root, name = folder.above(), folder.own
         rows = [replace(row, path=row.path[3:] if row.path.startswith("../") else f"{name}/{row.path}") for row in rows]
     rows = once(rows, folder)
-    against(rows, tables[0].file)
+    against(rows, str(tables[0].file))
     if labelled and {row.label for row in rows} != set(CLASSES):
         raise DataError(f"'{tables[0].file}' lists only {rows[0].label} images; a detector needs both classes")
     lost = f"; {missing} of {len(rows)} files are missing" if missing else ""
-    return root, rows, f"CSV {listed((table.file.name for table in tables), 4)}: {', '.join(columns)}{lost}"
+    return root, rows, f"CSV {listed((table.name for table in tables), 4)}: {', '.join(columns)}{lost}"
 
 
-def agreed(found: Listing, root: Path, rows: Sequence[Row], said: str) -> Listing:
+def agreed(found: Listing, root: Folder, rows: Sequence[Row], said: str) -> Listing:
     """Choose between a CSV and the class folders beside it: the CSV, if it lists every image of these.
 
     Args:
@@ -110,7 +108,7 @@ def agreed(found: Listing, root: Path, rows: Sequence[Row], said: str) -> Listin
         Contradiction: they put an image into different classes or splits.
     """
     base, theirs, text = found
-    above, below = base.resolve().as_posix(), root.resolve().as_posix()
+    above, below = base.whole, root.whole
     places = {f"{above}/{row.path}": index for index, row in enumerate(theirs)}
     merged = list(theirs)
     unlisted = 0
@@ -135,12 +133,11 @@ def agreed(found: Listing, root: Path, rows: Sequence[Row], said: str) -> Listin
 class Files:
     """The image files below a folder, found by the ends of their paths."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.above = folder.resolve().parent
         self.by_name: dict[str, list[str]] = {}
-        for path in walk(folder):
-            self.by_name.setdefault(path.name, []).append(path.relative_to(folder).as_posix())
+        for _, path in folder.images():
+            self.by_name.setdefault(posixpath.basename(path), []).append(path)
 
     def resolved(self, table: Table) -> tuple[str, list[str], int]:
         """Return the path column that leads to files, its paths relative to the folder, and how many files are missing."""
@@ -175,10 +172,10 @@ class Files:
     def inside(self, value: str) -> str:
         """Return a path relative to the folder, "" if it leads elsewhere."""
         path = posixpath.normpath(value.replace("\\", "/")) if value else ""
-        if path.startswith("/"):
-            for folder in (self.folder.absolute(), self.folder.resolve()):
-                if path.startswith(f"{folder.as_posix()}/"):
-                    return path[len(folder.as_posix()) + 1 :]
+        if path.startswith("/") or "://" in value:
+            path = value if "://" in value else path
+            home = next((home for home in self.folder.homes() if path.startswith(f"{home}/")), None)
+            path = posixpath.normpath(path[len(home) + 1 :]) if home else "/"
         return "" if re.match(r"/|[A-Za-z]:|\.\.?(/|$)", path) else path
 
     def fits(self, value: str) -> list[str]:
@@ -193,18 +190,17 @@ class Files:
                 return [name]
             if found:
                 return found
-            try:
-                if (self.folder / name).is_file():
-                    return [name]
-                if (self.above / name).is_file():
-                    top, _, rest = name.partition("/")
-                    return [rest] if rest and top == self.folder.resolve().name else [f"../{name}"]
-            except OSError:  # longer than any file's name
-                continue
+            if self.folder.has(name):
+                return [name]
+            top, _, rest = name.partition("/")
+            if rest and top == self.folder.own and rest in self.by_name.get(posixpath.basename(rest), ()):
+                return [rest]
+            if self.folder.beside(name):
+                return [rest] if rest and top == self.folder.own else [f"../{name}"]
         return []
 
 
-def once(rows: list[Row], folder: Path) -> list[Row]:
+def once(rows: list[Row], folder: Folder) -> list[Row]:
     """Return the rows without repeats.
 
     Raises:
@@ -219,18 +215,18 @@ def once(rows: list[Row], folder: Path) -> list[Row]:
     return list(known.values())
 
 
-def against(rows: Iterable[Row], file: Path) -> None:
+def against(rows: Iterable[Row], file: str) -> None:
     """Raise where labels contradict folders that are called real or fake outright."""
     wrong: Counter[tuple[str, str]] = Counter()
     example: dict[tuple[str, str], str] = {}
     for row in rows:
         folder = next((name for name in reversed(row.path.split("/")[:-1]) if meaning(name)), "")
-        if plain(folder) and meaning(folder) in CLASSES and row.label not in ("", meaning(folder)):
+        if meaning(folder) in CLASSES and plain(folder) and row.label not in ("", meaning(folder)):
             wrong[folder, row.label] += 1
             example.setdefault((folder, row.label), row.path)
     if wrong:
         (folder, label), count = wrong.most_common(1)[0]
         raise Contradiction(
             f"'{file}' labels {count} images in '{folder}/' as {label}, '{readable(example[folder, label])}' the first; "
-            "correct the CSV, the folders, or --positive"
+            "correct the labels, the folders or --positive"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from xai.places import File, Place
 from xai.provenance import manifest_digest
 from xai.store import write_table
 
@@ -22,16 +23,18 @@ class Row:
     """One image of a data set.
 
     Args:
-        path: relative to the data set's folder.
+        path: relative to the data set's folder, as shown; no two rows have the same.
         label: "real", "fake" or "" (unlabelled).
         split: "train", "valid", "test" or "" (not split yet).
         sha256: of the file's bytes, "" until hashed.
+        place: where the image is, if it is no file in the data set's folder.
     """
 
     path: str
     label: str = ""
     split: str = ""
     sha256: str = ""
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Manifest:
     """A data set: its folder and its rows, sorted by path.
 
     Args:
-        root: what the rows' paths start from.
+        root: what the rows' paths start from: a folder, or the name of an archive or URL.
         rows: the images.
         layout: one sentence that names what was recognised.
         crossing: groups of copies that stand in more than one split; counted by `datasets.split`.
@@ -49,6 +52,24 @@ class Manifest:
     rows: tuple[Row, ...]
     layout: str = ""
     crossing: int = 0
+
+    @property
+    def name(self) -> str:
+        """The data set's own name, without the folders above it."""
+        return self.root.resolve().name
+
+    def file(self, row: Row) -> File:
+        """Return where a row's image is: a path, or a place in an archive or behind a URL.
+
+        Example:
+            >>> Manifest(Path("faces"), ()).file(Row("real/1.png")).as_posix()
+            'faces/real/1.png'
+        """
+        return row.place or self.root / row.path
+
+    def files(self) -> list[File]:
+        """Return where all images are, in the order of the rows."""
+        return [self.file(row) for row in self.rows]
 
     def counts(self, of: str = "label") -> dict[str, int]:
         """Count rows per label (or per "split"); keys without rows are left out."""

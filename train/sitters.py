@@ -17,6 +17,7 @@ from train.shortcuts import cornered
 from xai.crop import Box
 from xai.errors import DataError, ImageError
 from xai.images import read
+from xai.places import File, Place, weight
 from xai.preprocess import Preprocessing
 from xai.regions.source import Source
 
@@ -144,6 +145,7 @@ class Photos:
         size: side of the pictures, pixels.
         root: folder that the paths are relative to, for the source of the parts too.
         paths: relative, in the order of use.
+        files: where they are, in the same order.
         source: says which pixels are which part.
         seed: decided the order; the pictures' own random numbers follow it too.
     """
@@ -152,6 +154,7 @@ class Photos:
     size: int
     root: Path
     paths: tuple[str, ...]
+    files: tuple[File, ...]
     source: Source
     seed: int
     names: tuple[str, ...] = field(init=False)
@@ -163,7 +166,7 @@ class Photos:
         object.__setattr__(self, "members", self.plant.members(names))
 
     @classmethod
-    def of(cls, plant: Plant, size: int, seed: int, photos: Sequence[Path], source: Source, root: Path | None = None) -> Photos:
+    def of(cls, plant: Plant, size: int, seed: int, photos: Sequence[File], source: Source, root: Path | None = None) -> Photos:
         """Return the photos in random order, each once.
 
         Raises:
@@ -171,13 +174,19 @@ class Photos:
         """
         if plant.kind not in PAINTED:
             raise DataError(f"'{plant.kind}' is drawn, not painted: photos cannot carry it; expected {', '.join(PAINTED)}, or leave out the photos")
-        places = sorted({Path(os.path.abspath(photo)) for photo in photos})
+        files: dict[Path, File] = {}
+        for photo in photos:
+            place = Path(os.path.abspath(str(photo)))  # one in an archive stands as if below it
+            files[place] = photo if isinstance(photo, Place) else place
+        places = sorted(files)
         root = Path(os.path.abspath(root)) if root else Path(os.path.commonpath([place.parent for place in places]))
         outside = next((place for place in places if not place.is_relative_to(root)), None)
         if outside:
             raise DataError(f"photo '{outside}' does not lie in '{root}'; give the folder that holds all photos")
         order = np.random.default_rng([seed, 0]).permutation(len(places))
-        return cls(plant, size, root, tuple(places[index].relative_to(root).as_posix() for index in order), source, seed)
+        chosen = [places[index] for index in order]
+        paths = tuple(place.relative_to(root).as_posix() for place in chosen)
+        return cls(plant, size, root, paths, tuple(files[place] for place in chosen), source, seed)
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -190,7 +199,7 @@ class Photos:
     def sit(self, index: int) -> Sitter | str:
         """Read one; arguments and results as in `Sitters`."""
         try:
-            image = read(self.root / self.paths[index])
+            image = read(self.files[index])
             height, width = image.shape[:2]
             side = min(height, width)
             box = Box((height - side) // 2, (width - side) // 2, side, (height, width))
@@ -207,9 +216,8 @@ class Photos:
     def record(self) -> dict[str, Any]:
         """Return a digest of the photos' paths and sizes in bytes, and who said the parts."""
         digest = hashlib.sha256()
-        for path in sorted(self.paths):
-            place = self.root / path
-            digest.update(f"{path}\0{place.stat().st_size if place.is_file() else -1}\n".encode(errors="surrogateescape"))
+        for path, file in sorted(zip(self.paths, self.files, strict=True), key=lambda pair: pair[0]):
+            digest.update(f"{path}\0{weight(file)}\n".encode(errors="surrogateescape"))
         return {"made of": "photos", "given": len(self.paths), "digest": digest.hexdigest(), "parts": self.source.record()}
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from train.layouts import NoClasses
 from train.manifest import CLASSES
 from train.words import SPLITS, meaning
-from xai.errors import DataError, listed, readable
+from xai.errors import DataError, ImageError, listed, readable
+from xai.places import File, Place
 
 PATHS = "path filepath imagepath imgpath filename file imagefile imagename image img name originalpath id".split()
-LABELS = "labelstr labelname label labels classname class category target groundtruth truth y".split()
+LABELS = "labelstr labelname label labels classname class category target targets groundtruth truth y cls".split()
 FLAGS = {"isfake": "fake", "fake": "fake", "isai": "fake", "aigenerated": "fake", "isgenerated": "fake", "isreal": "real", "real": "real"}
 PARTS = "split set subset partition phase".split()
 NUMBERS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
@@ -24,33 +25,51 @@ MAX_BYTES = 2**28
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV file.
+    """A CSV file, or what stands beside the images of an archive.
 
     Args:
         file: where it is.
         columns: values by column name, the names in lower case without spaces, "-" and "_".
         size: rows.
         start: the file's line of the first row.
+        names: of the rows, where they are no lines.
     """
 
-    file: Path
+    file: File | str
     columns: dict[str, list[str]]
     size: int
     start: int = 2
+    names: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return PurePosixPath(str(self.file)).name
+
+    @property
+    def stem(self) -> str:
+        """The file's own name without its ending."""
+        return PurePosixPath(str(self.file)).stem
+
+    def at(self, row: int) -> str:
+        """Return where a row stands, in words."""
+        return f"'{self.file}', {readable(self.names[row]) if self.names else f'line {self.start + row}'}"
 
 
-def read_table(file: Path) -> Table:
+def read_table(file: File) -> Table:
     """Read a CSV file with a header; commas, semicolons and tabs part its cells.
 
     Raises:
         DataError: it is huge, binary, no UTF-8, without rows, or broken.
     """
     try:
-        if file.stat().st_size > MAX_BYTES:
+        if (file.size if isinstance(file, Place) else file.stat().st_size) > MAX_BYTES:
             raise DataError(f"'{file}' is larger than {MAX_BYTES // 2**20} MB; a list of images is expected")
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"'{file}' cannot be read: {error.strerror}") from None
+    except ImageError as error:  # behind a URL
+        raise DataError(str(error)) from None
     except UnicodeDecodeError:
         raise DataError(f"'{file}' is no text in UTF-8; save it as CSV (UTF-8)") from None
     if "\0" in text:
@@ -110,8 +129,8 @@ def labels_of(table: Table, positive: str | None, labelled: bool) -> tuple[str, 
             found.append((f"'{name}'", coded(table.columns[name], FLAGS[name])))
     for name, labels in found[1:]:
         if labels != found[0][1]:
-            line = table.start + next(i for i, pair in enumerate(zip(labels, found[0][1], strict=True)) if pair[0] != pair[1])
-            raise DataError(f"'{table.file}', line {line}: the columns {found[0][0]} and {name} say different classes; remove the wrong one")
+            row = next(i for i, pair in enumerate(zip(labels, found[0][1], strict=True)) if pair[0] != pair[1])
+            raise DataError(f"{table.at(row)}: the columns {found[0][0]} and {name} say different classes; remove the wrong one")
     if found:
         return found[0]
     if numbers and positive:

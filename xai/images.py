@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageFile, UnidentifiedImageError
 
 from xai.errors import DataError, ImageError
+from xai.places import File, Place
 
 SUFFIXES = frozenset(""".png .jpg .jpeg .jpe .jfif .webp .bmp .dib .tif .tiff .gif .ppm .pgm .pbm .pnm .jp2 .avif""".split())
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -36,33 +39,47 @@ warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def find(sources: Iterable[str | Path]) -> list[Path]:
-    """List the image files in files and folders, folders searched to any depth.
+def find(sources: Iterable[str | Path]) -> list[File]:
+    """List the images in files, folders, tar archives and HDF5 files, here or behind URLs.
 
-    Files named outright are always taken; in folders only image endings count, hidden
-    files and folders are passed over, and a link to a folder is not followed.
+    Files named outright are always taken; in folders only image endings count, searched to any
+    depth, hidden files and folders are passed over, and a link to a folder is not followed.
+    A folder without images of its own that holds tar archives stands for these.
 
     Args:
-        sources: paths of files or folders.
+        sources: a path, a `.tar` file or a pattern such as "shard-{000..009}.tar", an HDF5 file
+            ("faces.h5", or "faces.h5::name" of a data set in it), or a URL of any of these.
 
     Returns:
-        Paths, sorted within each source, without repeats.
+        Paths, or places in archives and behind URLs, sorted within each source, without repeats.
 
     Raises:
-        DataError: a source does not exist or nothing was found.
+        DataError: a source does not exist, cannot be listed, or nothing was found.
     """
-    found: dict[Path, None] = {}
-    for source in map(Path, sources):
-        if source.is_dir():
-            found.update(dict.fromkeys(sorted(walk(source))))
-        elif source.exists():
-            found[source] = None
-        else:
-            raise DataError(f"'{source}' does not exist; give an image or a folder of images")
+    found: dict[File, None] = {}
+    sources = list(sources)
+    for source in sources:
+        found.update(dict.fromkeys(inside(source)))
     if not found:
-        where = ", ".join(f"'{s}'" for s in sources)
+        from xai.remote import shown
+
+        where = ", ".join(f"'{shown(str(s)) if '://' in str(s) else s}'" for s in sources)
         raise DataError(f"no images in {where}; expected files ending in .png, .jpg, .webp, …")
     return list(found)
+
+
+def inside(source: str | Path) -> Iterable[File]:
+    """Return the images that one source holds."""
+    from xai import archives
+
+    if archives.kind(source) != "path":
+        return archives.images_of(source)
+    path = Path(source)
+    if path.is_dir():
+        return sorted(walk(path)) or archives.images_in(archives.tars_in(path))
+    if path.exists():
+        return [path]
+    raise DataError(f"'{path}' does not exist; give an image or a folder of images")
 
 
 def walk(folder: Path) -> list[Path]:
@@ -83,15 +100,15 @@ def walk(folder: Path) -> list[Path]:
     return found
 
 
-def read(path: str | Path) -> np.ndarray:
-    """Decode an image file by its content, whatever its name ends in.
+def read(path: str | File) -> np.ndarray:
+    """Decode an image by its content, whatever its name ends in.
 
     Rotation marks (EXIF) are applied; 16-bit and float greys are scaled to 8 bits;
     CMYK and palettes are converted; transparency is laid on white; of several
     frames the first is taken.
 
     Args:
-        path: the file.
+        path: a file, or a place in an archive or behind a URL.
 
     Returns:
         uint8 `(height, width, 3)`, RGB, in [0, 255].
@@ -99,18 +116,43 @@ def read(path: str | Path) -> np.ndarray:
     Raises:
         ImageError: with the reason, fit for `skipped.csv`.
     """
+    if isinstance(path, Place):
+        return decoded(path, path.content())
     path = Path(path)
-    try:
+    with reasons():
         if not path.is_file():
             raise ImageError("not a file (a folder, a broken link or gone)")
         if path.stat().st_size == 0:
             raise ImageError("the file is empty (0 bytes)")
-        with Pillow.open(path, formats=FORMATS) as image:
-            return pixels(image)
+        try:
+            with Pillow.open(path, formats=FORMATS) as image:
+                return pixels(image)
+        except UnidentifiedImageError:
+            with path.open("rb") as file:
+                raise ImageError(f"not an image: {guess(file.read(64))}") from None
+
+
+def decoded(place: Place, stored: bytes | np.ndarray) -> np.ndarray:
+    """Decode what `place.content()` gave; returns and raises as `read`."""
+    with reasons():
+        if isinstance(stored, np.ndarray):
+            return pixels(place.home.picture(stored))
+        if not stored:
+            raise ImageError("the file is empty (0 bytes)")
+        try:
+            with Pillow.open(io.BytesIO(stored), formats=FORMATS) as image:
+                return pixels(image)
+        except UnidentifiedImageError:
+            raise ImageError(f"not an image: {guess(stored[:64])}") from None
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """Turn whatever a decoder raises into an `ImageError` of one line."""
+    try:
+        yield
     except ImageError:
         raise
-    except UnidentifiedImageError:
-        raise ImageError(f"not an image: {guess(path)}") from None
     except Pillow.DecompressionBombError:
         raise ImageError(f"more than {MAX_PIXELS:,} pixels; make it smaller") from None
     except MemoryError:
@@ -175,10 +217,8 @@ def grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(np.rint(scaled).astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def guess(path: Path) -> str:
-    """Say in words what a file that is no image seems to be."""
-    with path.open("rb") as file:
-        head = file.read(64)
+def guess(head: bytes) -> str:
+    """Say in words what a file that is no image seems to be, by its first 64 bytes."""
     known = (
         (b"<!DOCTYPE", "an HTML page"),
         (b"<html", "an HTML page"),

@@ -14,6 +14,7 @@ from typing import Any
 from xai.crop import CROPS
 from xai.errors import ModelError
 from xai.keras2 import readable
+from xai.places import File, Place
 
 CARD = "detector.json"
 UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|activation function|function):?) '([^']+)'")
@@ -117,8 +118,17 @@ def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
     return card
 
 
-def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, or of the files of a folder, as hexadecimal text."""
+def sha256(path: str | File) -> str:
+    """Return the SHA-256 of a file, or of the files of a folder, as hexadecimal text.
+
+    An image in an archive has that of the same image as a file; one stored as pixels that of its numbers.
+
+    Raises:
+        ImageError: a place that cannot be read.
+        OSError: a file that cannot be read.
+    """
+    if isinstance(path, Place):
+        return path.digest()
     if Path(path).is_dir():
         files = sorted(file for file in Path(path).rglob("*") if file.is_file() and file.name != CARD)
         return digest_of(files)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from xai.detector import Detector
 from xai.errors import ImageError
 from xai.images import read
 from xai.maps.memory import batch_size as fitting
+from xai.places import File, readers
 from xai.progress import bar
 
 BUDGET = 256 * 2**20  # bytes of decoded originals in one batch
@@ -45,7 +45,7 @@ class Batch:
 
 def batches(
     detector: Detector,
-    paths: Sequence[Path],
+    paths: Sequence[File],
     batch_size: int | None = None,
     *,
     keep: Callable[[int, np.ndarray, Box | None], Any] = lambda index, view, box: view,
@@ -60,22 +60,23 @@ def batches(
 
     Args:
         detector: says what the pixels must look like.
-        paths: files.
+        paths: files, or places in archives and behind URLs.
         batch_size: images a batch at most; default by the network's input size.
         keep: what of each image to hand on: called with its index, its view and where that lies on it, in the decoding threads.
         label: shown on the progress bar.
         quiet: no progress bar.
-        workers: decoding threads.
+        workers: decoding threads; more behind a network.
     """
     size = batch_size or fitting(detector)
 
-    def decode(index: int, path: Path) -> tuple[Any, np.ndarray, Box | None] | str:
+    def decode(index: int, path: File) -> tuple[Any, np.ndarray, Box | None] | str:
         try:
             view, box = detector.preprocessing.view(read(path))
             return keep(index, view, box), detector.preprocessing.prepare(view), box
         except ImageError as error:
             return str(error)
 
+    workers = readers(paths, workers)
     with ThreadPoolExecutor(workers) as pool, bar(len(paths), label, quiet=quiet) as progress:
         waiting = iter(enumerate(paths))
         ahead: deque[tuple[int, Future]] = deque()

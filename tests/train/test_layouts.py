@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from train.datasets import Row, scan, split
 from train.lists import Files
 from train.tables import MAX_BYTES, read_table
+from train.trees import Disk
 from train.words import FAKE, REAL, SOURCES, meaning, split_of
 from xai.errors import DataError
 
@@ -231,7 +232,7 @@ def test_csv_beside_class_folders(tmp_path):
     (root / "list.csv").write_bytes(b"path,label\n\xff\xfe\0")
     assert scan(root).counts() == {"real": 2, "fake": 2} and "a CSV is left alone: " in scan(root).layout
     table(root / "list.csv", ("path", "label"), ("real/1.png", "real"), ("real/2.png", "fake"), ("fake/1.png", "fake"), ("fake/2.png", "fake"))
-    with pytest.raises(DataError, match=r"labels 1 images in 'real/' as fake, 'real/2.png' the first; correct the CSV, the folders, or --positive"):
+    with pytest.raises(DataError, match=r"labels 1 images in 'real/' as fake, 'real/2.png' the first; correct the labels, the folders or --positive"):
         scan(root)
     other = both(tmp_path / "other", "ffhq", "gan")
     table(other / "list.csv", ("path", "label"), ("ffhq/1.png", "fake"), ("gan/1.png", "real"))
@@ -338,7 +339,7 @@ def test_one_name_in_two_places_is_not_guessed(tmp_path):
     file = table(tmp_path / "x.csv", ("path", "label"), ("1.png", "real"), ("2.png", "fake"))
     with pytest.raises(DataError, match=r"line 2: '1.png' fits (large|small)/1.png, (large|small)/1.png; give paths from the CSV's folder"):
         scan(file)
-    assert Files(tmp_path).fits("small/1.png") == ["small/1.png"]
+    assert Files(Disk(tmp_path, tmp_path)).fits("small/1.png") == ["small/1.png"]
 
 
 def test_splits_by_name():
