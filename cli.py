@@ -10,25 +10,12 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, facing, finish, say, shared, split_names, testing, training
+from xai.terminal import Commands, facing, finish, open_detector, say, scaling, shared, split_names, testing, training
 from xai.version import VERSION
 
 LARGE = 50_000_000  # bytes of a page
 FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
-
-
-def open_detector(model: str, foreign: dict[str, Any]) -> Any:
-    """Load a detector with the options of a foreign model; what its own card says of the classes stands."""
-    from dataclasses import replace
-
-    from xai.backend import import_quietly
-    from xai.detector import load
-
-    import_quietly()
-    positive = foreign.pop("positive")
-    detector = load(model, **foreign)
-    known = "positive" in (detector.card or {})
-    return detector if known or positive is None else replace(detector, positive=positive)
+KEYWORDS = ("positive", "size", "colour_order", "value_range", "crop", "output", "trust")  # the same, as functions call them
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -225,19 +212,18 @@ def methods(as_json: bool) -> None:
 @click.option("--fuse", "fused", is_flag=True, help="One overlay per method: its maps of all layers as one.")
 @click.option("--maps", is_flag=True, help="Also write maps.h5: raw maps at their own resolution, with their placement.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads that decode and write.")
+@click.option("--clean", is_flag=True, help="At the end, remove what earlier runs with other options noted in OUT/shards.")
 @shared("layers", "method", "stretch", "batch-size", "limit", *FOREIGN, "strict", "quiet", "json")
 def explain(
-    model: str, images: Sequence[str], out: str, target: str, signed: bool, stretch: bool, opacity: float, fused: bool, maps: bool, workers: int,
-    layers: str, methods: str, batch_size: int | None, limit: int | None, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
+    model: str, images: Sequence[str], out: str, stretch: bool, methods: str, strict: bool, quiet: bool, as_json: bool, **choices: Any
 ) -> None:  # fmt: skip
-    """Write overlays, one per image x layer x method, for IMAGES (files or folders)."""
+    """Write overlays, one per image x layer x method, for IMAGES (files or folders); the same command goes on where it was stopped."""
     from xai.overlays import write_overlays
 
-    detector = open_detector(model, foreign)
+    detector = open_detector(model, {name: choices.pop(name) for name in KEYWORDS})
     result = write_overlays(
-        detector.stretch() if stretch else detector, images, out, layers=layers, methods=split_names(methods), target=target, signed=signed,
-        opacity=opacity, fused=fused, maps=maps, batch_size=batch_size, limit=limit, workers=workers, quiet=quiet,
-        say=(lambda line: None) if quiet else say,
+        detector.stretch() if stretch else detector, images, out, methods=split_names(methods), quiet=quiet,
+        say=(lambda line: None) if quiet else say, **choices,
     )  # fmt: skip
     if as_json:
         click.echo(
@@ -273,25 +259,45 @@ def regions(images: Sequence[str], out: str, regions: str, masks: str | None, li
 @click.argument("data")
 @click.option("--out", required=True, help="The run directory; the same command goes on where it was stopped.")
 @facing()
-@shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed", *FOREIGN, "layout", "strict", "quiet", "json")
+@shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed")
+@scaling()
+@shared(*FOREIGN, "layout", "strict", "quiet", "json")
 def audit(
-    model: str, data: str, out: str, split: str, regions: str, masks: str | None, claims: Sequence[str], effects: int, donors: int, grey: bool,
-    checks: int, stretch: bool, layers: str, methods: str, batch_size: int | None, limit: int | None, seed: int, layout: str, strict: bool,
-    quiet: bool, as_json: bool, **foreign: Any,
+    model: str, data: str, out: str, masks: str | None, methods: str, batch_size: int | None, clean: bool, kind: str, address: str | None,
+    actors: int | None, cpus: float, gpus: float, layout: str, strict: bool, quiet: bool, as_json: bool, **choices: Any,
 ) -> None:  # fmt: skip
     """Map MODEL over a data set DATA, swap face parts to see what it uses, and write the report."""
     from train.audit import audit_folder
+    from xai.engine.engines import Engine
     from xai.provenance import Request
 
-    request = Request(
-        layers=layers, methods=tuple(split_names(methods)), seed=seed, limit=limit, split=split, regions=regions, masks=masks, claims=tuple(claims),
-        effects=effects, donors=donors, grey=grey, checks=checks, stretch=stretch, command=("whyfake", *sys.argv[1:]),
-    )  # fmt: skip
+    if kind == "local" and (address or actors):
+        raise click.UsageError(f"{'--address' if address else '--actors'} is for --engine ray; give that too")
+    foreign = {name: choices.pop(name) for name in KEYWORDS}
+    request = Request(masks=masks, methods=tuple(split_names(methods)), command=("whyfake", *sys.argv[1:]), **choices)
     positive = foreign["positive"]
-    detector = open_detector(model, foreign)
+    detector, engine = open_detector(model, foreign), Engine(kind, address, actors, cpus, gpus)
     result = audit_folder(
-        detector, data, out, request, positive=positive, batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say
-    )
+        detector, data, out, request, positive=positive, engine=engine, batch_size=batch_size, clean=clean, quiet=quiet,
+        say=(lambda line: None) if quiet else say,
+    )  # fmt: skip
+    tell(result, layout, as_json, strict)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", required=True, help="Folder for the merged run.")
+@shared("layout", "strict", "quiet", "json")
+def merge(runs: Sequence[str], out: str, layout: str, strict: bool, quiet: bool, as_json: bool) -> None:
+    """Join RUNs that audited different images with the same model and options, on different machines say, and write the report."""
+    from xai.merge import merge_runs
+
+    result = merge_runs(runs, out, command=("whyfake", *sys.argv[1:]), say=(lambda line: None) if quiet else say)
+    tell(result, layout, as_json, strict)
+
+
+def tell(result: Any, layout: str, as_json: bool, strict: bool) -> None:
+    """Render the page of an audit and say what it found."""
     page = render_page(result.folder, layout)
     if as_json:
         click.echo(json.dumps({"report": str(page)} | {key: result.summary[key] for key in ("images", "metrics", "claims", "verdicts")}))
@@ -321,16 +327,17 @@ def features(
     limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
 ) -> None:  # fmt: skip
     """Show what the channels of MODEL look for: pictures made to excite them, beside the strongest places in DATA."""
-    from train.audit import chosen, items_of
+    from train.audit import Items, chosen
 
     positive = foreign["positive"]
     detector = open_detector(model, foreign)
     from xai.features import write_features  # brings TensorFlow, which must be imported quietly first
 
-    items, name = [], ""
+    items: Any = []
+    name = ""
     if data:
-        manifest, seen = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=False, positive=positive, out=out)
-        items, name = items_of(manifest, seen), manifest.root.resolve().name
+        manifest, _ = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=False, positive=positive, out=out)
+        items, name = Items(manifest), manifest.name
     found = write_features(
         detector, items, out, layers=layers, channels=channels, steps=steps, top=top, seed=seed, limit=limit, data=name,
         command=("whyfake", *sys.argv[1:]), batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say,
@@ -361,7 +368,7 @@ def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: b
     folder = out or str(Path("runs") / f"selftest-{Path(what).stem.replace(':', '-')}")
     if plants:
         choices["plants"] = tuple(split_names(plants, "--plants", "plant"))
-    foreign = {name: choices.pop(name) for name in ("positive", "colour_order", "value_range", "crop", "output", "trust")}
+    foreign = {name: choices.pop(name) for name in KEYWORDS if name != "size"}
     settings = Settings(seed=seed, foreign=foreign, **choices)
     found = run(what, folder, settings, command=("whyfake", *sys.argv[1:]), say=(lambda line: None) if quiet else say, quiet=quiet)
     page = render_page(found.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,20 @@ from unittest.mock import patch
 
 from models import build
 from train.portraits import Artefact, write
-from xai.audit import merge, read_rows, run_shards
-from xai.detector import wrap
+from xai import miniature
+from xai.audit import make
+from xai.detector import Detector, wrap
+from xai.engine.engines import LOCAL
+from xai.gather import listing
+from xai.items import Item, Work
+from xai.mapfile import merge
 from xai.maps.mapped import placements
 from xai.maps.methods import resolve
 from xai.probes.measure import measure
-from xai.regions.collect import Collector
+from xai.regions.collect import Collector, Measured
 from xai.regions.source import Mesh, Source, open_source
 from xai.regions.table import regions
-from xai.shard import Item, Work
+from xai.rows import Rows
 from xai.study import study_tables
 
 SIZE, DRAWN, IMAGES, ROUNDS = 256, 100, 1000, 3
@@ -37,13 +43,19 @@ def seconds(detector: Any, items: list[Item], work: Work) -> tuple[float, float]
     """Return how long maps and means take, and the region tables of them."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        shards = run_shards(detector, items, work, Path(folder), None, True, lambda line: None)
-        rows, _ = read_rows(shards)
-        _, measured, _ = merge(shards, rows, work, placements(detector, work.layers, work.methods), Path(folder))
+        rows, measured = joined(detector, items, work, Path(folder))
         mapped = time.perf_counter()
         if measured is not None:
             study_tables(measured, rows, 0)
         return mapped - start, time.perf_counter() - mapped
+
+
+def joined(detector: Detector, items: Sequence[Item], work: Work, folder: Path, quiet: bool = True) -> tuple[Rows, Measured | None]:
+    """Map images and join their shards; return their rows, and their maps against their parts."""
+    made, _ = make(detector, items, work, folder, LOCAL, None, quiet, lambda line: None)
+    shards = [folder / "shards" / f"{one.name}.h5" for one in made]
+    found, names = listing(shards, detector.threshold, work.source.kind if work.source else ""), work.source.names if work.source else None
+    return found.rows, merge(shards, found, work.pairs, placements(detector, work.layers, work.methods), names, work.dtype, folder)[1]
 
 
 def compare() -> dict[str, float]:
@@ -52,7 +64,7 @@ def compare() -> dict[str, float]:
         data = write(Path(folder) / "portraits", DRAWN, SIZE, artefact=Artefact.of("checkerboard"), seed=0)
         detector = wrap(build("alexnet18", SIZE))
         methods = resolve(("auto",), detector, BESIDE, 0)
-        plain = Work(tuple(detector.select("auto")), methods, True)
+        plain = Work(tuple(detector.select("auto")), methods, miniature.sides(IMAGES))
         labels: Source | None = open_source(data=data)
         items = items_of(data, IMAGES)
         seconds(detector, items[:64], plain)  # warm

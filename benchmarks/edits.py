@@ -17,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from train.audit import chosen, items_of
-from xai.audit import merge, read_rows, run_shards
+from benchmarks.attention import joined
+from train.audit import Items, chosen
+from train.datasets import hashed
+from xai import miniature
 from xai.detector import Detector, load
 from xai.inference import difference_interval, mean_interval, mean_test
-from xai.maps.mapped import placements
+from xai.items import Item, Work
 from xai.multiple import holm
 from xai.permutation import permutation_test
 from xai.probes.measure import measure
 from xai.probes.table import net_of
 from xai.regions.source import Mesh
 from xai.regions.table import regions
-from xai.shard import Item, Work
 from xai.study import averaged
 
 PARTS = ("left_eye", "right_eye", "nose", "mouth")
@@ -50,10 +51,8 @@ def measured(detector: Detector, items: Sequence[Item], folder: Path) -> dict[st
     """Return per fake that says its edits and shows all parts: `edited`, `density` and `effect`, `(N, 4)`."""
     source = Mesh()
     rows = {part: members for part, members in regions(source.names).items() if part in PARTS}
-    work = Work(tuple(detector.select("auto")), (METHOD,), False, source)
-    shards = run_shards(detector, items, work, folder, None, False, print)
-    found, _ = read_rows(shards)
-    _, maps, _ = merge(shards, found, work, placements(detector, work.layers, work.methods), folder)
+    work = Work(tuple(detector.select("auto")), (METHOD,), miniature.sides(len(items)), source)
+    found, maps = joined(detector, items, work, folder, quiet=False)
     assert maps is not None
     mass = averaged([maps.mass[layer, METHOD] for layer in work.layers])
     shares, areas = (np.stack([values[:, members].sum(1) for members in rows.values()], 1) for values in (mass, maps.area))
@@ -98,8 +97,8 @@ def main() -> None:
     detector = load(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         for split in ("all", "test"):
-            manifest, seen = chosen(detector, sys.argv[2], split=split, limit=None, seed=0, labelled=True)
-            found = measured(detector, items_of(manifest, seen), Path(folder) / split)
+            manifest, _ = chosen(detector, sys.argv[2], split=split, limit=None, seed=0, labelled=True)
+            found = measured(detector, list(Items(hashed(manifest))), Path(folder) / split)
             for name in ("density", "effect"):
                 print(f"\n{split} images, {name}: edited parts against parts left alone (p after Holm over the four parts)\n")
                 print("| part | edited | left alone | mean edited | mean left alone | difference | 95 % | p |\n|---|---|---|---|---|---|---|---|")

@@ -37,14 +37,14 @@ def trained(out: Path, size: int, count: int, region: str, strength: float, head
 
 def scored(detector: Any, data: Path, seed: int, images: int) -> dict[tuple[str, str], np.ndarray]:
     """Return empty, pointing and mass of each held-out fake, `(n, 3)`, by (layer, method)."""
-    from train.audit import chosen, items_of
+    from train.audit import Items, chosen
     from train.scoring import mask
     from xai.maps.mapped import compute, placements
     from xai.stream import batches
     from xai.trust.localise import locate
 
-    manifest, seen = chosen(detector, data, split="test", limit=None, seed=seed, labelled=True)
-    files = [item.file for item in items_of(manifest, seen) if item.label == "fake"][:images]
+    manifest, _ = chosen(detector, data, split="test", limit=None, seed=seed, labelled=True)
+    files = [item.file for item in Items(manifest) if item.label == "fake"][:images]
     masks = [(data / "masks" / "artefacts" / file.relative_to(data)).with_suffix(".png") for file in files]
     layers = detector.select("conv")
     where = placements(detector, layers, METHODS)

@@ -53,7 +53,9 @@ def multiplied(run: Path, out: Path, images: int) -> Path:
         pictures = [shrunk(picture, side[0]) for picture in source["images/picture"][:]]
         miniature.write_pictures(target, "images/picture", [pictures[index] for index in chosen])
         for layer, methods in source["maps"].items():
-            for method, maps in methods.items():
+            for method, maps in methods.items() if isinstance(methods, h5py.Group) else ():
+                if method in ("y", "x"):  # where the cells lie
+                    continue
                 empty = target.create_dataset(f"maps/{layer}/{method}", (images, *maps.shape[1:]), np.float32, chunks=(1, *maps.shape[1:]))
                 empty.attrs.update(maps.attrs)
                 small = source[f"small/{layer}/{method}"][:].astype(np.float32)

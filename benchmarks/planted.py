@@ -69,13 +69,14 @@ def trained(setting: Setting, region: str) -> tuple[Any, Path, float, float]:
 
 def measured(setting: Setting, region: str, detector: Any, data: Path) -> Any:
     """Return the effects on held-out portraits, half of each class."""
-    from train.audit import chosen, items_of
+    from train.audit import Items, chosen
+    from train.datasets import hashed
     from xai.probes.measure import measure
     from xai.regions.labels import open_labels
     from xai.regions.parts import units
 
-    manifest, seen = chosen(detector, data, split="test", limit=None, seed=setting.seed, labelled=True)
-    held = items_of(manifest, seen)
+    manifest, _ = chosen(detector, data, split="test", limit=None, seed=setting.seed, labelled=True)
+    held = list(Items(hashed(manifest)))
     items = [item for label in ("real", "fake") for item in [one for one in held if one.label == label][: setting.images // 2]]
     source = open_labels(data / "masks" / "labels")
     rows = units(source.names)

@@ -142,11 +142,11 @@ def ending(row: Mapping[str, str]) -> str:
 
 def copies(run: Run) -> Copies | None:
     """Return the images that have the same bytes; None where all differ."""
-    members: dict[str, list[Mapping[str, str]]] = {}
-    for row in run.images:
-        if row.get("sha256"):
-            members.setdefault(row["sha256"], []).append(row)
-    groups = [group for group in members.values() if len(group) > 1]
+    members: dict[str, list[int]] = {}
+    for place, content in enumerate(run.images.column("sha256")):
+        if content:
+            members.setdefault(content, []).append(place)
+    groups = [[run.images[place] for place in group] for group in members.values() if len(group) > 1]
     if not groups:
         return None
     across = [len({row.get("label") for row in group if row.get("label")}) > 1 for group in groups]

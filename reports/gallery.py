@@ -72,12 +72,13 @@ def choose(run: Run, most: int = MOST, sample: int = SAMPLE) -> Choice:
     rows = [row for name, k in places.items() for row in spread(members[name], k)]
     names = [*(n for n in words.OUTCOMES if n in places), *sorted(set(places) - {*words.OUTCOMES})]
     strata = tuple((name, places[name], len(members[name])) for name in names)
-    return Choice(tuple(sorted(rows, key=lambda row: (-score(run, row), row))), strata, len(run.images))
+    scores = [score(value) for value in run.images.column("score")]
+    return Choice(tuple(sorted(rows, key=lambda row: (-scores[row], row))), strata, len(run.images))
 
 
-def score(run: Run, row: int) -> float:
+def score(text: str) -> float:
     """Return an image's score; below all others where it has none."""
-    value = words.real(run.images[row].get("score"))
+    value = words.real(text)
     return -1.0 if value is None else value
 
 
@@ -175,16 +176,19 @@ def payload(run: Run, maps: MapFile, choice: Choice, signs: Mapping[str, bool], 
 
 def columns(run: Run, rows: Sequence[int]) -> dict[str, Any]:
     """Return what is known about the images, a column each."""
-    entries = [run.images[row] for row in rows]
+
+    def cells(name: str) -> list[str]:
+        known = run.images.column(name)
+        return [known[row] for row in rows]
 
     def numbers(name: str) -> np.ndarray:
-        values = (words.real(entry.get(name)) for entry in entries)
+        values = map(words.real, cells(name))
         return np.array([math.nan if value is None else value for value in values], "<f4")
 
     return {
-        "path": [entry["path"] for entry in entries],
+        "path": cells("path"),
         "row": packed(np.array(rows, "<u4")),
-        **{name: codes([entry.get(name, "") for entry in entries]) for name in ("label", "prediction", "outcome", "split", "parts_missing")},
+        **{name: codes(cells(name)) for name in ("label", "prediction", "outcome", "split", "parts_missing")},
         **{name: packed(numbers(name)) for name in ("score", "logit", "width", "height")},
     }
 
@@ -252,7 +256,8 @@ def chunk(run: Run, maps: MapFile, rows: Sequence[int], pair: tuple[str, str], l
     slices = [list(rows[start : start + SLICE]) for start in range(0, len(rows), SLICE)]
     drawn = [grey(kept[some], scales[some], look.signed, look.side) for some in slices]
     tiles, scale = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    highest = [words.real(run.images[row].get(f"max:{pair[0]}:{pair[1]}")) for row in rows]
+    maxima = run.images.column(f"max:{pair[0]}:{pair[1]}")
+    highest = [words.real(maxima[row]) for row in rows]
     strongest = np.array([0.0 if value is None else value for value in highest], "<f4")  # (N,)
     shown = scale[strongest > 0]
     return {

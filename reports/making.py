@@ -36,11 +36,19 @@ def sections(run: Run) -> list[tuple[str, Rows]]:
         ("Model", flat(record.get("model"))),
         ("Preprocessing", flat(record.get("preprocessing"))),
         ("Data", flat(record.get("data"))),
+        ("Merged runs", merged(record.get("merged"))),
         ("Model card", flat(without_history(record.get("card")))),
         ("Versions", flat(record.get("versions"))),
         ("Machine", flat(record.get("machine"))),
     ]
     return [(title, rows) for title, rows in parts if rows]
+
+
+def merged(runs: Any) -> Rows:
+    """Return the runs that were merged, with their images and machines; none of a run of its own."""
+    if not isinstance(runs, list):
+        return []
+    return [(text(one.get("name")), f"{text(one.get('images'))} images; {text(one.get('machine'))}") for one in runs if isinstance(one, Mapping)]
 
 
 def layers(run: Run) -> list[tuple[str, ...]]:

@@ -4,14 +4,60 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
+
+import numpy as np
 
 from xai.errors import RunError
 
+BLOCK = 4096  # rows that are read at once
+LONG = 64  # bytes of a cell, beyond which each of a column takes its own room
 AGAIN = "run the same 'whyfake audit' command again, it goes on from where it stopped"
+
+
+class Table(Sequence[dict[str, str]]):
+    """The rows of a CSV file, text as written, held by columns: a row of numbers as a dict takes ten times the room.
+
+    Args:
+        columns: name -> cells, bytes `(N,)`.
+
+    Example:
+        >>> table = Table({"path": np.array([b"a", b"b"]), "score": np.array([b"0.5", b""])})
+        >>> len(table), table[0], table.column("score")
+        (2, {'path': 'a', 'score': '0.5'}, ['0.5', ''])
+    """
+
+    def __init__(self, columns: Mapping[str, np.ndarray]) -> None:
+        self.columns = dict(columns)
+        self.length = len(next(iter(self.columns.values()), ()))
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, str]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, str]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, str] | list[dict[str, str]]:
+        """Return one row, or some."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self.length))]
+        return {name: cells[index].decode() for name, cells in self.columns.items()}
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        for start in range(0, self.length, BLOCK):
+            cells = zip(*(values[start : start + BLOCK].tolist() for values in self.columns.values()), strict=True)
+            yield from (dict(zip(self.columns, map(bytes.decode, row), strict=True)) for row in cells)
+
+    def column(self, name: str) -> list[str]:
+        """Return the cells of one column; empty ones where there is no such column."""
+        return [cell.decode() for cell in self.columns[name].tolist()] if name in self.columns else [""] * self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +79,7 @@ class Run:
     directory: Path
     summary: dict[str, Any]
     record: dict[str, Any]
-    images: list[dict[str, str]]
+    images: Table
     skipped: list[dict[str, str]]
     layers: tuple[str, ...]
     methods: tuple[str, ...]
@@ -68,7 +114,7 @@ def read(directory: str | Path) -> Run:
         raise RunError(f"{directory} is not a folder; expected what 'whyfake audit --out DIR' wrote")
     summary = read_json(directory, "summary.json", ("images", "metrics", "maps"))
     record = read_json(directory, "run.json", ("model", "layers"))
-    images = read_rows(directory, "images.csv", ("index", "path"), needed=True)
+    images = read_table(directory, "images.csv", ("index", "path"), needed=True)
     skipped = read_rows(directory, "skipped.csv", ("path", "reason"), needed=False)
     if not (directory / "maps.h5").is_file():
         raise RunError(f"maps.h5 is missing in {directory}; {AGAIN}")
@@ -116,20 +162,30 @@ def read_json(directory: Path, name: str, keys: Iterable[str], again: str = AGAI
 
 
 def read_rows(directory: Path, name: str, columns: Iterable[str], needed: bool) -> list[dict[str, str]]:
-    """Read the rows of a CSV file and check that it has the columns."""
+    """Read all rows of a short CSV file; arguments and errors as in `read_table`."""
+    return list(read_table(directory, name, columns, needed))
+
+
+def read_table(directory: Path, name: str, columns: Iterable[str], needed: bool) -> Table:
+    """Read a CSV file and check that it has the columns."""
     path = directory / name
     if not path.is_file():
         if needed:
             raise RunError(f"{name} is missing in {directory}; {AGAIN}")
-        return []
+        return Table({})
     try:
         # A path of the data set may hold bytes that are no UTF-8.
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
-            header = reader.fieldnames or []
+            reader = csv.reader(file)
+            header = next(reader, [])
+            blocks: dict[str, list[np.ndarray]] = {column: [] for column in header}
+            while rows := list(islice(reader, BLOCK)):
+                rows = [row + [""] * (len(header) - len(row)) for row in rows if row]  # a short row has empty cells at its end
+                for place, column in enumerate(header):
+                    cells = [row[place].encode() for row in rows]
+                    blocks[column].append(np.array(cells, np.bytes_ if max(map(len, cells), default=0) <= LONG else object))
     except (OSError, csv.Error) as error:
         raise RunError(f"{name} in {directory} cannot be read ({error}); {AGAIN}") from error
     if missing := [column for column in columns if column not in header]:
         raise RunError(f"{name} in {directory} has no column '{missing[0]}'; {AGAIN}")
-    return rows
+    return Table({column: np.concatenate([np.zeros(0, "S1"), *parts]) for column, parts in blocks.items()})

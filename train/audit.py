@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
+
+import numpy as np
 
 from train.datasets import Manifest, hashed, limited, scan
 from xai.audit import Audited, audit, seen_in_training
 from xai.detector import Detector
+from xai.engine.engines import LOCAL, Engine
 from xai.errors import DataError
-from xai.overlays import outside
+from xai.items import Item
+from xai.keptmaps import chosen as chosen_maps
+from xai.naming import outside
 from xai.provenance import Request
-from xai.shard import Item
 
 
 def chosen(
@@ -33,11 +38,11 @@ def chosen(
     """
     manifest = scan(data, labelled=labelled, positive=positive)
     if out is not None:
-        kept = set(outside([manifest.root / row.path for row in manifest.rows], Path(out)))
-        manifest = replace(manifest, rows=tuple(row for row in manifest.rows if manifest.root / row.path in kept))
+        kept = set(outside(manifest.files(), Path(out)))
+        manifest = replace(manifest, rows=tuple(row for row in manifest.rows if manifest.file(row) in kept))
     seen = seen_in_training(detector)
-    if split == "all":  # chosen first: hashing reads every file that is left
-        return hashed(limited(manifest, limit, seed)), seen
+    if split == "all":
+        return limited(manifest, limit, seed), seen
     manifest = hashed(manifest)
     if not seen:
         raise DataError(f"--split {split}: the model has no manifest.csv beside it, so its splits are not known; use --split all")
@@ -47,11 +52,33 @@ def chosen(
     return limited(manifest, limit, seed), seen
 
 
-def items_of(manifest: Manifest, seen: dict[str, str]) -> list[Item]:
-    """Return the images of a manifest in its order, with the split each was in in training."""
-    return [
-        Item(index, manifest.root / row.path, row.path, row.label, row.sha256, seen.get(row.sha256, "")) for index, row in enumerate(manifest.rows)
-    ]
+class Items(Sequence[Item]):
+    """The images of a manifest in its order, each made when it is asked for: a million of them take no more room than the manifest.
+
+    Args:
+        manifest: the data set.
+        kept: whether the maps of each are kept in full, bool `(N,)`; None for all.
+    """
+
+    def __init__(self, manifest: Manifest, kept: np.ndarray | None = None) -> None:
+        self.manifest, self.kept = manifest, kept
+
+    def __len__(self) -> int:
+        return len(self.manifest.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        """Return one image, or some as a list."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        row = self.manifest.rows[index]
+        kept = self.kept is None or bool(self.kept[index])
+        return Item(int(index), self.manifest.file(row), row.path, row.label, row.sha256, kept)
 
 
 def audit_folder(
@@ -61,15 +88,18 @@ def audit_folder(
     request: Request,
     *,
     positive: str | None = None,
+    engine: Engine = LOCAL,
     batch_size: int | None = None,
+    clean: bool = False,
     quiet: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Audited:
     """Audit a folder; `positive` as in `datasets.scan`, the other arguments as in `xai.audit.audit`."""
     manifest, seen = chosen(detector, data, split=request.split, limit=request.limit, seed=request.seed, labelled=False, positive=positive, out=out)
-    items = items_of(manifest, seen)
+    items = Items(manifest, chosen_maps([row.label for row in manifest.rows], request.keep_maps, request.seed))
     counts = ", ".join(f"{count} {label or 'unlabelled'}" for label, count in manifest.counts().items())
     say(f"{len(items)} images: {counts}")
     return audit(
-        detector, items, out, request, data_name=manifest.root.resolve().name, root=manifest.root, batch_size=batch_size, quiet=quiet, say=say
-    )
+        detector, items, out, request, seen=seen, engine=engine, data_name=manifest.name, root=manifest.root,
+        batch_size=batch_size, clean=clean, quiet=quiet, say=say,
+    )  # fmt: skip

@@ -17,9 +17,9 @@ from train.scoring import Scores, mask, score
 from xai import overlay, store
 from xai.errors import WhyfakeError
 from xai.images import read
+from xai.items import Item
 from xai.maps.methods import METHODS, title
 from xai.metrics import measure as measured
-from xai.shard import Item
 
 if TYPE_CHECKING:
     from train.selftest import Settings, Subject
@@ -103,7 +103,7 @@ def used(detector: Any, data: Planted, test: Manifest, folder: Path, settings: S
     if not settings.effects:
         return {"effects": [], "first": None, "found": None}
     source = open_labels(data.folder / "masks" / "labels")
-    held = [Item(index, test.root / row.path, row.path, row.label, row.sha256) for index, row in enumerate(test.rows)]
+    held = [Item(index, test.file(row), row.path, row.label, row.sha256) for index, row in enumerate(test.rows)]
     items = [item for label in ("real", "fake") for item in [one for one in held if one.label == label][: settings.effects // 2]]
     wanted = region_table.regions(source.names)
     inside = data.plant.members(source.names)

@@ -20,6 +20,7 @@ from train.plants import Plant
 from train.sitters import Drawn, Photos, Sitter, Sitters
 from xai import store
 from xai.errors import DataError, RunError, listed
+from xai.places import File
 from xai.regions.labels import LEGEND
 from xai.regions.source import Source, open_source
 
@@ -56,7 +57,7 @@ def write(
     count: int,
     size: int,
     seed: int = 0,
-    photos: Sequence[Path] | None = None,
+    photos: Sequence[File] | None = None,
     source: Source | None = None,
     root: Path | None = None,
     progress: Callable[[int], object] | None = None,
@@ -116,7 +117,7 @@ def write(
     return Planted(folder, plant, counts, skipped)
 
 
-def seat(plant: Plant, count: int, size: int, seed: int, photos: Sequence[Path] | None, source: Source | None, root: Path | None) -> Sitters:
+def seat(plant: Plant, count: int, size: int, seed: int, photos: Sequence[File] | None, source: Source | None, root: Path | None) -> Sitters:
     """Return the pictures to begin with; arguments and errors as in `write`."""
     if photos is None:
         return Drawn.of(plant, count, size, seed)
@@ -202,7 +203,7 @@ def pictures(staging: Path, sitters: Sitters, count: int, progress: Callable[[in
     return dict(sorted(origins.items())), skipped
 
 
-def check(plant: Plant, counts: Mapping[str, int], skipped: Mapping[str, str], photos: Sequence[Path] | None) -> None:
+def check(plant: Plant, counts: Mapping[str, int], skipped: Mapping[str, str], photos: Sequence[File] | None) -> None:
     """Refuse a data set that could not be learnt from.
 
     Raises:

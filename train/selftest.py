@@ -20,6 +20,7 @@ from train.selftestwords import sentences, text
 from xai import notebook, store
 from xai.errors import DataError, WhyfakeError
 from xai.images import find
+from xai.places import File, weight
 from xai.progress import bar
 from xai.provenance import machine, versions
 from xai.recommend import architecture, remember
@@ -151,7 +152,7 @@ def opened(what: str, settings: Settings) -> Subject:
     """Return what is tested, or say that there is no such thing."""
     from models.registry import NETWORKS
     from xai.detector import load, wrap
-    from xai.shard import known
+    from xai.items import known
 
     named = what in NETWORKS or what.startswith("transfer:")
     if named:
@@ -229,11 +230,11 @@ def strengthened(plant: Plant, factor: float) -> Plant | None:
 def identity(subject: Subject, plant: Plant, settings: Settings) -> str:
     """Return a hash of what decides a plant's results."""
     kept = {name: value for name, value in asdict(settings).items() if name not in ("plants", "keep", "photos")}
-    photos = [[path.name, path.stat().st_size] for path in pictures(settings)] if settings.photos else None
+    photos = [[path.name, weight(path)] for path in pictures(settings)] if settings.photos else None
     return hashlib.sha256(json.dumps([FORMAT, subject.key, plant.text, kept, photos], sort_keys=True).encode()).hexdigest()
 
 
-def pictures(settings: Settings) -> list[Path]:
+def pictures(settings: Settings) -> list[File]:
     """Return the photos to plant in."""
     return find([str(settings.photos)])
 

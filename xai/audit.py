@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import csv
-import json
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from xai import miniature, notebook, overlay, store
-from xai.aggregate import GROUPS, Moments
 from xai.claims import parse_claims
 from xai.detector import Detector
-from xai.errors import DataError, ImageError, RunError, nothing_left
+from xai.engine.engines import LOCAL, Engine
+from xai.engine.shard import Made
+from xai.errors import DataError, ImageError, nothing_left, readable
+from xai.gather import listing
 from xai.images import read
+from xai.items import Item, Work, digest, known
+from xai.mapfile import merge
 from xai.maps.mapped import placements
 from xai.maps.methods import parse, resolve, selected
 from xai.maps.placement import Placement
 from xai.progress import bar
 from xai.provenance import Request, provenance
-from xai.regions.collect import Measured, joined, write_shares
-from xai.regions.differences import write_differences
 from xai.regions.source import open_source
-from xai.shard import TEXT, Item, Work, create, identity, placed, read_moments, run_shard, whole
-from xai.study import study
-from xai.summary import summarise, telling
+from xai.rows import Rows
+from xai.shelf import Shelf
+from xai.study import study, swap, trusted
+from xai.summary import summarise, telling, uncarded
 from xai.trust.study import believe
 
-SHARD = 256  # images; fewer where maps are large
+SHARD = 256  # images of one shard: what a stop costs at most
+LARGE = 10**9  # bytes of maps from which on their size is said beforehand
 BESIDE = ("activation", "gradcam", "hirescam")  # shown with the method to trust: what others publish, and what is right on any head
 
 
@@ -84,9 +86,12 @@ def audit(
     out: str | Path,
     request: Request,
     *,
+    seen: Mapping[str, str] | None = None,
+    engine: Engine = LOCAL,
     data_name: str = "",
     root: str | Path | None = None,
     batch_size: int | None = None,
+    clean: bool = False,
     quiet: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Audited:
@@ -96,12 +101,15 @@ def audit(
 
     Args:
         detector: the detector.
-        items: the images, hashed.
+        items: the images; read lazily, so that millions can be given.
         out: the run directory.
         request: what to do.
+        seen: content hash -> the split an image was in when the model was trained.
+        engine: where the shards are made.
         data_name: shown in the report.
         root: the data folder, which may bring label images of its own.
         batch_size: images a pass.
+        clean: remove what earlier runs with other parameters left in `shards/`.
         quiet: no progress bar.
         say: told what happens.
 
@@ -121,112 +129,86 @@ def audit(
         raise DataError(f"no image has a label image; that of '{items[0].path}' should be '{wanted}' in the folder given by --masks")
     claims = parse_claims(request.claims, source)
     clock = {"start": time.perf_counter()}
-    work = Work(layers, methods, miniature.sides(len(items)), source, request.stretch)
-    shards = run_shards(detector, items, work, out, batch_size, quiet, say)
+    work = Work(layers, methods, miniature.sides(len(items)), source, request.stretch, request.maps_dtype)
+    where = placements(detector, layers, work.methods)
+    say_size(items, work, where, say)
+    shelf = Shelf.open(out)
+    made, failed = make(detector, items, work, out, engine, batch_size, quiet, say)
     clock["maps"] = time.perf_counter()
-    rows, skipped = read_rows(shards)
+    shards = [out / "shards" / f"{one.name}.h5" for one in made]
+    found = listing(shards, detector.threshold, source.kind if source else "", seen)
+    rows, skipped = found.rows, found.skipped | failed
     store.write_table(out / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
-    if not rows:
+    if not len(rows):
         raise DataError(f"{nothing_left(len(items), skipped)}; '{out / 'skipped.csv'}' says why")
-    maps, measured, differences = merge(shards, rows, work, placements(detector, layers, work.methods), out)
+    maps, measured, differences = merge(shards, found, work.pairs, where, source.names if source else None, work.dtype, out)
     clock["merge"] = time.perf_counter()
-    found = study(detector, items, rows, measured, source, claims, request, out, batch_size=batch_size, quiet=quiet, say=say)
+    context: dict[str, Any] = {
+        "detector": detector,
+        "items": items,
+        "rows": rows,
+        "request": request,
+        "out": out,
+        "batch_size": batch_size,
+        "quiet": quiet,
+        "say": say,
+    }
+    parts = study(rows, measured, source, claims, trusted(detector), partial(swap, source=source, **context), request, out)
     clock["parts"] = time.perf_counter()
-    trust = believe(detector, items, rows, layers, methods, request, out, batch_size=batch_size, quiet=quiet, say=say)
+    trust = believe(layers=layers, methods=methods, **context)
     clock["trust"] = time.perf_counter()
-    summary = store.plain(summarise(detector, rows, skipped, maps, found | {"aligned": differences, "trust": trust}))
-    write_images(out, rows, work)
-    write_channels(detector, {item.index: item for item in items}, rows, layers, out)
+    summary = store.plain(summarise(rows, skipped, maps, parts | {"aligned": differences, "trust": trust}, detector.threshold, uncarded(detector)))
+    write_images(out, rows)
+    write_channels(detector, items, rows, layers, out)
     clock["pictures"] = time.perf_counter()
     marks = list(clock.values())
     seconds = {name: round(b - a, 2) for name, a, b in zip(list(clock)[1:], marks, marks[1:], strict=False)}
     request = replace(request, methods=tuple(parse(text).text for text in methods))
-    store.write_json(out / "run.json", provenance(detector, items, rows, skipped, request, layers, data_name, started, seconds))
+    record = provenance(detector, rows, skipped, found.lost, request, layers, data_name, started, seconds)
+    record["trusted"] = trusted(detector)
+    record["shards"] = {"work": digest([known(detector), work.record()]), "images": len(items), "names": [one.name for one in made]}
+    store.write_json(out / "run.json", record)
     store.write_json(out / "summary.json", summary)
+    if clean:
+        shelf.clean(say)
     return Audited(out, summary, skipped)
 
 
-def run_shards(
-    detector: Detector, items: Sequence[Item], work: Work, out: Path, batch_size: int | None, quiet: bool, say: Callable[[str], None]
-) -> list[Path]:
-    """Run the shards that are missing and return all of them in the order of the data."""
-    where = placements(detector, work.layers, work.methods)
-    cells = sum(int(np.prod(where[layer].cells)) for layer, _ in work.pairs)
-    size = int(np.clip(1 << 26, cells, SHARD * cells) // max(cells, 1))  # at most a quarter of a gigabyte of float32 maps
-    parts = [items[start : start + size] for start in range(0, len(items), size)]
-    paths, done = [], 0
-    with bar(len(items), "mapping", quiet=quiet) as progress:
-        for part in parts:
-            name = identity(detector, work, part)
-            path = out / "shards" / f"{name}.h5"
-            if whole(path):
-                done += 1
-                progress.update(len(part))
-            else:
-                run_shard(detector, part, work, out, name, batch_size, progress)
-            paths.append(path)
-    if done:
-        say(f"went on from an earlier run: {done} of {len(parts)} shards were there")
-    return paths
-
-
-def read_rows(shards: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return all image rows and path -> reason of what was skipped."""
-    rows: list[dict[str, Any]] = []
-    skipped: dict[str, str] = {}
-    for path in shards:
-        with h5py.File(path, "r") as file:
-            rows += json.loads(file.attrs["rows"])
-            skipped |= json.loads(file.attrs["skipped"])
-    return rows, skipped
-
-
-def merge(
-    shards: Sequence[Path], rows: list[dict[str, Any]], work: Work, where: dict[str, Placement], out: Path
-) -> tuple[list[dict[str, Any]], Measured | None, list[dict[str, Any]]]:
-    """Join the shards into `maps.h5`.
+def make(
+    detector: Detector, items: Sequence[Item], work: Work, out: Path, engine: Engine, batch_size: int | None, quiet: bool, say: Callable[[str], None]
+) -> tuple[list[Made], dict[str, str]]:
+    """Make the shards that are missing.
 
     Returns:
-        The rows of `summary.json`'s `maps`, what was measured on face parts (None without them), and the rows of its `aligned`.
-
-    Raises:
-        RunError: too little room on the disk.
+        All of them in the order of the data, and path -> reason of images whose shard could not be made.
     """
-    need, free = sum(path.stat().st_size for path in shards), shutil.disk_usage(out).free
-    if free < need * 1.1:
-        raise RunError(f"the disk of '{out}' has {free / 1e9:.2f} GB left, {need * 1.1 / 1e9:.2f} are needed; free some and run the same command")
-    pairs = work.pairs
-    totals: dict[tuple[str, str, str], Moments] = {}
-    with store.atomic(out / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
-        for name in ("index", "path", "label", "logit", "score"):
-            text = name in ("path", "label")
-            target.create_dataset(f"images/{name}", data=[row[name] for row in rows], dtype=TEXT if text else None)
-        data = {pair: create(target, f"maps/{store.home(*pair)}", where[pair[0]]) for pair in pairs}
-        for stored in data.values():
-            stored.resize(len(rows), 0)
-        place = 0
-        for path in shards:
-            with h5py.File(path, "r") as source:
-                for layer, method in pairs:
-                    end = copy_chunks(source[f"maps/{store.home(layer, method)}"], data[layer, method], place)
-                    for group in GROUPS:
-                        part = read_moments(source, group, layer, method)
-                        if part is not None:
-                            key = (group, layer, method)
-                            totals[key] = totals[key].merge(part) if key in totals else part
-            place = end
-        miniature.join(shards, pairs, target)
-        found = [
-            write_mean(target, group, layer, method, totals[group, layer, method], where[layer])
-            for group in GROUPS
-            for layer, method in pairs
-            if (group, layer, method) in totals
-        ]
-        if work.source is None:
-            return found, None, []
-        measured = joined(shards, work.source.names, pairs)
-        write_shares(target, measured)
-        return found, measured, write_differences(target, measured)
+    parts = [items[start : start + SHARD] for start in range(0, len(items), SHARD)]
+    made: dict[int, Made] = {}
+    failed: dict[str, str] = {}
+    with bar(len(items), "mapping", quiet=quiet) as progress:
+        for number, result in engine.run(detector, work, parts, out, batch_size, progress.update):
+            if isinstance(result, Made):
+                made[number] = result
+            else:
+                failed |= {readable(item.path): f"its shard could not be made: {result.reason}" for item in parts[number]}
+    if failed:
+        say(f"{len(parts) - len(made)} of {len(parts)} shards could not be made; the same command tries them again")
+    again, damaged = (sum(getattr(one, name) for one in made.values()) for name in ("again", "damaged"))
+    if damaged:
+        say(f"{damaged} damaged shard{'s were' if damaged > 1 else ' was'} made again")
+    if again:
+        say(f"went on from an earlier run: {again} of {len(parts)} shards were there")
+    return [made[number] for number in sorted(made)], failed
+
+
+def say_size(items: Sequence[Item], work: Work, where: Mapping[str, Placement], say: Callable[[str], None]) -> None:
+    """Say beforehand how much room the maps in full may take, where that matters."""
+    cells = sum(int(np.prod(where[layer].cells)) for layer, _ in work.pairs)
+    each = cells * np.dtype(work.dtype).itemsize
+    kept = sum(item.kept for item in items)
+    if each * len(items) > LARGE:
+        whole, asked = (each * count / 1e9 for count in (len(items), kept))
+        say(f"maps in full: of {kept:,} of {len(items):,} images, {asked:,.1f} GB before compression (all: {whole:,.1f} GB)")
 
 
 def emptied(folder: Path) -> Path:
@@ -237,39 +219,13 @@ def emptied(folder: Path) -> Path:
     return store.make_folder(folder)
 
 
-def copy_chunks(source: h5py.Dataset, target: h5py.Dataset, place: int) -> int:
-    """Copy compressed maps as they are, behind `place`; return the new end."""
-    for index in range(len(source)):
-        mask, data = source.id.read_direct_chunk((index, 0, 0))
-        target.id.write_direct_chunk((place + index, 0, 0), data, mask)
-    return place + len(source)
-
-
-def write_mean(target: h5py.File, group: str, layer: str, method: str, moments: Moments, placement: Placement) -> dict[str, Any]:
-    """Write a group's mean and deviation and return its summary row."""
-    for kind, values in (("mean", moments.mean), ("std", moments.std)):
-        data = target.create_dataset(f"{kind}/{group}/{store.home(layer, method)}", data=values.astype(np.float32))
-        placed(data, placement)
-        data.attrs["count"], data.attrs["empty"] = moments.count, moments.empty
-    row: dict[str, Any] = {"group": group, "layer": layer, "method": method, "count": moments.count, "empty": moments.empty}
-    if not moments.count:
-        return row | {"peak": None, "mean_maximum": None}
-    cell = np.unravel_index(int(np.argmax(moments.mean)), moments.mean.shape)
-    centre = placement.centre((float(cell[0]), float(cell[1])))
-    peak = [centre[axis] / placement.image[axis] for axis in (0, 1)]
-    return row | {"peak": peak, "mean_maximum": float(moments.mean.max())}
-
-
-def write_images(out: Path, rows: list[dict[str, Any]], work: Work) -> None:
+def write_images(out: Path, rows: Rows) -> None:
     """Write `images.csv`."""
-    header = ["index", "path", "label", "split", "logit", "score", "prediction", "outcome", "width", "height", "sha256"]
-    header += [name for name in ("parts", "parts_missing") if name in rows[0]]
-    header += [f"max:{layer}:{method}" for layer, method in work.pairs]
-    header += [name for name in rows[0] if name.count(":") >= 2 and name not in header]  # what methods found beside their maps
-    store.write_table(out / "images.csv", header, ([row[name] for name in header] for row in rows))
+    header = list(rows.columns)
+    store.write_table(out / "images.csv", header, (list(row.values()) for row in rows))
 
 
-def write_channels(detector: Detector, items: dict[int, Item], rows: list[dict[str, Any]], layers: Sequence[str], out: Path) -> None:
+def write_channels(detector: Detector, items: Sequence[Item], rows: Rows, layers: Sequence[str], out: Path) -> None:
     """Write the channel grids of the surest fake and real and, where there are any, the worst mistakes."""
     from xai.maps.onepass import activations
 

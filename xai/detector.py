@@ -55,6 +55,7 @@ class Detector:
         card: what training recorded, or None for a foreign model.
         positive: what a high score means; "real" flips the sign of every logit.
         threshold: scores from here on are called fake.
+        options: that `load` was given besides the path, so that another process can load it too; None in memory.
     """
 
     model: Any
@@ -70,6 +71,7 @@ class Detector:
     positive: str = "fake"
     threshold: float = 0.5
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False, compare=False)
+    options: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -235,25 +237,25 @@ def load(
     Raises:
         ModelError: missing, damaged, no detector, or unsafe to load.
     """
+    said = {"positive": positive, "size": size, "colour_order": colour_order, "value_range": value_range, "crop": crop, "output": output}
+    options = said | {"trust": trust}
     path = Path(path)
     saved = is_savedmodel(path)
     if path.is_dir() and not saved:
         path = path / "model.keras"
-    settings: dict[str, Any] = {
-        "positive": positive, "size": size, "colour_order": colour_order, "value_range": value_range, "crop": crop, "output": output,
-        "name": path.name if saved else path.parent.name if path.stem == "model" else path.stem, "path": str(path),
-    }  # fmt: skip
+    name = path.name if saved else path.parent.name if path.stem == "model" else path.stem
+    settings: dict[str, Any] = said | {"name": name, "path": str(path)}
     if path.suffix.lower() == ".onnx" and path.is_file():
         from xai.onnxfile import read_onnx
 
-        return read_onnx(path, **settings)
+        return replace(read_onnx(path, **settings), options=options)
     if saved:
         from xai.savedmodel import read_savedmodel
 
-        return read_savedmodel(path, trust=trust, **settings)
+        return replace(read_savedmodel(path, trust=trust, **settings), options=options)
     model = read_model(path, trust)
     digest = sha256(path)
-    return wrap(model, sha256=digest, card=read_card(path.parent / CARD, digest), **settings)
+    return replace(wrap(model, sha256=digest, card=read_card(path.parent / CARD, digest), **settings), options=options)
 
 
 def wrap(

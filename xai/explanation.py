@@ -20,7 +20,9 @@ from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
 from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve, selected, title
 from xai.maps.placement import Placement
-from xai.overlays import output_names, overlay_name, write_maps, write_scores
+from xai.naming import output_names, overlay_name
+from xai.overlays import write_maps, write_scores
+from xai.places import File
 from xai.stream import batches
 
 Pair = tuple[str, str]
@@ -42,7 +44,7 @@ class Explanation:
             `completeness_error`, or maps `(N, h, w)` such as `standard_error`.
     """
 
-    paths: list[Path]
+    paths: list[File]
     logits: np.ndarray
     maps: dict[Pair, np.ndarray]
     placements: dict[str, Placement]
@@ -169,7 +171,7 @@ def explain(
     paths = find(sources)
     methods = resolve(methods, detector)
     chosen = selected(detector, layers, methods)
-    read_paths: list[Path] = []
+    read_paths: list[File] = []
     skipped: dict[str, str] = {}
     boxes: list[Box | None] = []
     parts: list[mapped.Mapped] = []

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import h5py
 import numpy as np
 
 from xai import store
+
+if TYPE_CHECKING:
+    from xai.gather import Gathered
+
+Pair = tuple[str, str]
 
 STEPS = 32767  # levels on each side of zero
 FEW, SOME = 60, 1000  # images: up to so many a page is one file, and has room for more detail
@@ -71,6 +76,30 @@ def shrink(maps: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(parts * STEPS).astype(np.int16), scale.astype(np.float32)
 
 
+def write(
+    file: h5py.File,
+    images: Sequence[bytes],
+    small: Mapping[Pair, Sequence[tuple[np.ndarray, np.ndarray]]],
+    cells: Mapping[Pair, tuple[int, int]],
+    most: int,
+) -> None:
+    """Write the small copies of a shard: `pictures/bytes` one behind the other, `pictures/end`, `small/…` and `scale/…`.
+
+    Args:
+        file: the shard.
+        images: encoded pictures.
+        small: by (layer, method) what `shrink` gave, batch by batch.
+        cells: of the maps in full.
+        most: cells a side.
+    """
+    file["pictures/bytes"] = np.frombuffer(b"".join(images), np.uint8)
+    file["pictures/end"] = np.cumsum([len(image) for image in images], dtype=np.int64)
+    for pair, parts in small.items():
+        empty = np.zeros((0, *shape(cells[pair], most)), np.int16)
+        file[f"small/{store.home(*pair)}"] = np.concatenate([empty, *(values for values, _ in parts)])
+        file[f"scale/{store.home(*pair)}"] = np.concatenate([np.zeros(0, np.float32), *(scale for _, scale in parts)])
+
+
 def write_pictures(file: h5py.File, name: str, pictures: Sequence[np.ndarray]) -> None:
     """Write encoded pictures, uint8 `(bytes,)` each."""
     stored = file.create_dataset(name, (len(pictures),), h5py.vlen_dtype(np.uint8))
@@ -78,28 +107,33 @@ def write_pictures(file: h5py.File, name: str, pictures: Sequence[np.ndarray]) -
         stored[place] = picture
 
 
-def join(shards: Sequence[Path], pairs: Sequence[tuple[str, str]], target: h5py.File) -> None:
-    """Copy the small maps and the pictures of all shards into one file, one shard after another."""
-    counts, shapes = [], {}
-    for path in shards:
-        with h5py.File(path, "r") as source:
-            counts.append(len(source["pictures"]))
-            shapes = {pair: source[f"small/{store.home(*pair)}"].shape[1:] for pair in pairs}
-    whole = sum(counts)
+def join(gathered: Gathered, pairs: Sequence[Pair], target: h5py.File) -> None:
+    """Write the small maps and the pictures of all shards in the order of the rows: `images/picture`, `small/…`, `scale/…`.
+
+    Where shards were made with different room for detail, all get that of the least.
+    """
+    whole = len(gathered)
     pictures = target.create_dataset("images/picture", (whole,), h5py.vlen_dtype(np.uint8))
-    for pair, cells in shapes.items():
+    for start, part in gathered.blocks():
+        for place, picture in enumerate(part.pictures()):
+            pictures[start + place] = picture
+    for pair in pairs:
+        cells = min(gathered.shapes(f"small/{store.home(*pair)}"))
         chunks = (max(1, min(TOGETHER, whole)), *cells)
         small = target.create_dataset(
             f"small/{store.home(*pair)}", (whole, *cells), np.int16, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
         )
         small.attrs["steps"] = STEPS
-        target.create_dataset(f"scale/{store.home(*pair)}", (whole,), np.float32)
-    start = 0
-    for path, count in zip(shards, counts, strict=True):
-        with h5py.File(path, "r") as source:
-            for place, picture in enumerate(source["pictures"][:]):
-                pictures[start + place] = picture
-            for pair in shapes:
-                for kind in ("small", "scale"):
-                    target[f"{kind}/{store.home(*pair)}"][start : start + count] = source[f"{kind}/{store.home(*pair)}"][:]
-        start += count
+        scales = target.create_dataset(f"scale/{store.home(*pair)}", (whole,), np.float32)
+        for start, part in gathered.blocks():
+            values, scale = part.small(pair, cells)
+            small[start : start + len(values)] = values
+            scales[start : start + len(values)] = scale
+
+
+def coarser(values: np.ndarray, scale: np.ndarray, cells: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return small maps with fewer cells still."""
+    if values.shape[1:] == cells:
+        return values, scale
+    maps = values.astype(np.float32) / STEPS * scale[:, None, None]
+    return shrink(maps, max(cells))

@@ -1,29 +1,34 @@
-"""Overlays of many images as files: decoding, the map pass, drawing and writing overlap."""
+"""Overlays of many images as files: decoding, the map pass, drawing and writing overlap; goes on where it was stopped."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from xai import overlay, store
-from xai.aggregate import is_empty
+from xai import keptmaps, store
 from xai.detector import Detector, score
-from xai.errors import DataError, ImageError, nothing_left
+from xai.engine.painter import Drawing, Painter
+from xai.engine.shard import TEXT, Made
+from xai.errors import ImageError, nothing_left
+from xai.gather import Gathered
 from xai.images import find
-from xai.maps import mapped
-from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import INPUT, METHODS, pairs, parse, resolve, selected
+from xai.items import Item
+from xai.keptmaps import name_dimensions
+from xai.mapfile import copy_kept, spare
+from xai.maps.methods import resolve, selected
 from xai.maps.placement import Placement
-from xai.shard import TEXT, append_maps, create
-from xai.stream import batches
+from xai.naming import output_names, outside
+from xai.places import File
+from xai.progress import bar
+from xai.shelf import Shelf
+
+SHARD = 256  # images: what a stop costs at most
 
 Pair = tuple[str, str]
 
@@ -53,10 +58,13 @@ def write_overlays(
     batch_size: int | None = None,
     limit: int | None = None,
     workers: int = 2,
+    clean: bool = False,
     quiet: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Written:
     """Write an overlay per image x layer x method, streaming: memory does not grow with the images.
+
+    What is done stands in `shards/`: the same call goes on where it was stopped.
 
     Args:
         detector, sources, layers, methods, target, batch_size: as in `explain`.
@@ -66,6 +74,7 @@ def write_overlays(
         fused: one overlay per image and method instead of one per layer: all layers fused; maps of the image itself as they are.
         maps: also write the raw maps with their placements to `maps.h5`.
         limit: images at most.
+        clean: remove from `shards/` what earlier runs with other options left; their pictures stay.
         workers: threads that decode, and as many that draw and write.
         quiet: no progress bar.
         say: told how many images there are.
@@ -73,96 +82,122 @@ def write_overlays(
     methods = resolve(methods, detector)
     chosen = selected(detector, layers, methods)
     folder = store.make_folder(out)
+    shelf = Shelf.open(folder)
     paths = outside(find(sources), folder)[:limit]
     names = output_names(paths)
-    where = mapped.placements(detector, chosen, methods)
-    asked = pairs(chosen, methods)
-    say(f"{len(paths)} images, {len(asked)} map{'s' if len(asked) > 1 else ''} each")
+    painter = Painter(detector, Drawing(tuple(chosen), tuple(methods), target, signed, opacity, fused, maps), folder, batch_size, workers)
+    say(f"{len(paths)} images, {len(painter.asked)} map{'s' if len(painter.asked) > 1 else ''} each")
+    made: list[Made] = []
+    with bar(len(paths), "explaining", quiet=quiet) as progress:
+        for start in range(0, len(paths), SHARD):
+            part = [Item(index, paths[index], names[index], "") for index in range(start, min(start + SHARD, len(paths)))]
+            made.append(painter(part, progress.update))
+    again = sum(one.again for one in made)
+    if again:
+        say(f"went on from an earlier run: {again} of {len(made)} shards were there")
+    shards = [folder / "shards" / f"{one.name}.h5" for one in made]
+    found = tally_up(shards, paths)
+    store.write_table(folder / "skipped.csv", ("path", "reason"), sorted(found.skipped.items()))
+    if not found.images:
+        raise ImageError(f"{nothing_left(len(paths), found.skipped)}; '{folder / 'skipped.csv'}' says why")
+    store.write_table(folder / "scores.csv", *scores(shards, paths))
+    if maps:
+        join_maps(shards, folder, painter)
+    else:
+        (folder / "maps.h5").unlink(missing_ok=True)  # of an earlier run, of other images perhaps
+    if clean:
+        shelf.clean(say)
+    return found
+
+
+def tally_up(shards: Sequence[Path], paths: Sequence[File]) -> Written:
+    """Count what shards hold."""
+    images = overlays = empty = start = 0
     skipped: dict[str, str] = {}
-    rows: list[int] = []
-    logits: list[np.ndarray] = []
-    columns: dict[str, list[np.ndarray]] = {}
-    emptiness: dict[Pair, list[np.ndarray]] = {}
-
-    def write(index: int, image: np.ndarray, layer: str, method: str, values: np.ndarray) -> None:
-        shown = signed and layer != FUSED and METHODS[parse(method).name].signed
-        picture = overlay.overlay(image, values, where[layer], signed=shown, opacity=opacity)
-        store.write_bytes(folder / overlay_name(names[index], layer, method), overlay.encode(picture))
-
-    with ThreadPoolExecutor(workers) as pool, keeping(folder / "maps.h5" if maps else None, where, asked) as keep:
-        pending: list[Future] = []
-        for batch in batches(detector, paths, batch_size, label="explaining", quiet=quiet, workers=workers):
-            skipped |= {str(paths[index]): reason for index, reason in batch.skipped.items()}
-            if not batch.indices:
-                continue
-            found = mapped.compute(detector, batch.inputs, chosen, methods, target, batch_size)
-            keep([names[index] for index in batch.indices], found)
-            shown = fused_maps(found.maps, where) if fused else found.maps
-            for future in pending:  # the previous batch is on disk before the next one queues up
-                future.result()
-            logits.append(found.logits)
-            rows += batch.indices
-            for name, values in found.columns().items():
-                columns.setdefault(name, []).append(values)
-            for pair, values in shown.items():
-                emptiness.setdefault(pair, []).append(is_empty(values))
-            pending = [
-                pool.submit(write, index, image, layer, method, shown[layer, method][place])
-                for place, (index, image) in enumerate(zip(batch.indices, batch.images, strict=True))
-                for layer, method in shown
-            ]
-        for future in pending:
-            future.result()
-    store.write_table(folder / "skipped.csv", ("path", "reason"), sorted(skipped.items()))
-    if not rows:
-        raise ImageError(f"{nothing_left(len(paths), skipped)}; '{folder / 'skipped.csv'}' says why")
-    empty = {pair: np.concatenate(values) for pair, values in emptiness.items()}
-    beside = {name: np.concatenate(values) for name, values in columns.items()}
-    write_scores(folder, [names[i] for i in rows], [paths[i] for i in rows], np.concatenate(logits), empty, beside)
-    return Written(len(rows), len(rows) * len(empty), int(sum(values.sum() for values in empty.values())), skipped)
+    for path in shards:
+        with h5py.File(path, "r") as file:
+            images, overlays, empty = images + len(file["place"]), overlays + file["empty"].size, empty + int(file["empty"][:].sum())
+            skipped |= {str(paths[start + int(place)]): reason for place, reason in json.loads(file.attrs["skipped"]).items()}
+            start += len(file["items/path"])
+    return Written(images, overlays, empty, skipped)
 
 
-def fused_maps(maps: Mapping[Pair, np.ndarray], where: dict[str, Placement]) -> dict[Pair, np.ndarray]:
-    """Return every method's maps of all layers as one, those of the image itself as they are, and add the fused placement to `where`."""
-    fused = {pair: values for pair, values in maps.items() if pair[0] == INPUT}
-    for method in dict.fromkeys(method for layer, method in maps if layer != INPUT):
-        layers = [layer for layer, name in maps if name == method]
-        fused[FUSED, method], where[FUSED] = fuse([maps[layer, method] for layer in layers], [where[layer] for layer in layers])
-    return fused
+def scores(shards: Sequence[Path], paths: Sequence[File]) -> tuple[list[str], Iterator[list[Any]]]:
+    """Return the header and the rows of `scores.csv`: path, file stem of the overlays, logit, score, which maps were empty, what methods found."""
+    header: list[str] = []
+    for path in shards:
+        with h5py.File(path, "r") as file:
+            if len(file["place"]):
+                beside = json.loads(file.attrs["columns"])[1:]
+                header = [
+                    "path",
+                    "name",
+                    "logit",
+                    "score",
+                    *(f"empty:{layer}:{method}" for layer, method in json.loads(file.attrs["shown"])),
+                    *beside,
+                ]
+
+    def rows() -> Iterator[list[Any]]:
+        start = 0
+        for shard in shards:
+            with h5py.File(shard, "r") as file:
+                names, numbers, empty = file["items/path"][:], file["numbers"][:], file["empty"][:]
+                for row, place in enumerate(file["place"][:].tolist()):
+                    logit = float(numbers[row, 0])
+                    name = names[place].decode("utf-8", "surrogateescape")
+                    yield [
+                        paths[start + place].as_posix(),
+                        name,
+                        logit,
+                        float(score(np.array(logit))),
+                        *empty[row].tolist(),
+                        *numbers[row, 1:].tolist(),
+                    ]
+                start += len(names)
+
+    return header, rows()
 
 
-@contextmanager
-def keeping(path: Path | None, where: Mapping[str, Placement], asked: Sequence[Pair]) -> Iterator[Callable[[list[str], mapped.Mapped], None]]:
-    """Give a function that appends a batch's raw maps to an HDF5 file, whole or not there; without a path it does nothing."""
-    if path is None:
-        yield lambda names, found: None
-        return
-    with store.atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        for layer, method in asked:
-            create(file, f"maps/{store.home(layer, method)}", where[layer])
-        names_data = file.create_dataset("images/name", (0,), TEXT, maxshape=(None,))
-        logits_data = file.create_dataset("images/logit", (0,), np.float32, maxshape=(None,))
+def join_maps(shards: Sequence[Path], folder: Path, painter: Painter) -> None:
+    """Join the raw maps of all shards, with the placement beside each: `/maps/<layer>/<method>`, `/images`."""
+    spare(shards, folder)
+    names: list[bytes] = []
+    logits, order = [np.zeros(0)], [np.zeros((0, 2), np.int64)]
+    for number, path in enumerate(shards):
+        with h5py.File(path, "r") as file:
+            places = file["place"][:]
+            names += file["items/path"][:][places].tolist()
+            logits.append(file["numbers"][:, 0])
+            order.append(np.stack([np.full(len(places), number), np.arange(len(places))], 1))
+    with store.atomic(folder / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
+        with Gathered(shards, np.concatenate(order)) as gathered:
+            copy_kept(target, gathered, painter.asked, painter.where, "float32")
+        write_images(target, names, np.concatenate(logits))
 
-        def keep(names: list[str], found: mapped.Mapped) -> None:
-            append_maps(file, found.maps)
-            for data, values in ((names_data, names), (logits_data, found.logits)):
-                data.resize(len(data) + len(names), 0)
-                data[-len(names) :] = values
 
-        yield keep
+def write_images(target: h5py.File, names: Sequence[str | bytes], logits: np.ndarray) -> None:
+    """Write which images the maps are of."""
+    target.create_dataset("images/name", data=names, dtype=TEXT)
+    target.create_dataset("images/logit", data=logits.astype(np.float32))
 
 
 def write_maps(path: Path, names: list[str], logits: np.ndarray, maps: Mapping[Pair, np.ndarray], where: Mapping[str, Placement]) -> None:
-    """Write raw maps at their own resolution, with the placement beside each: `/maps/<layer>/<method>`, `/images`."""
-    if names:
-        with keeping(path, where, list(maps)) as keep:
-            keep(names, mapped.Mapped(logits, dict(maps)))
+    """Write raw maps that are in memory, as `join_maps` does."""
+    if not names:
+        return
+    with store.atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        for pair in maps:
+            keptmaps.create(file, pair, where[pair[0]])
+        keptmaps.append_maps(file, maps)
+        name_dimensions(file, where, np.arange(len(names)))
+        write_images(file, names, logits)
 
 
 def write_scores(
     folder: Path,
     names: Sequence[str],
-    paths: Sequence[Path],
+    paths: Sequence[File],
     logits: np.ndarray,
     empty: Mapping[Pair, np.ndarray],
     beside: Mapping[str, np.ndarray],
@@ -182,59 +217,3 @@ def write_scores(
         for i, path in enumerate(paths)
     )
     store.write_table(folder / "scores.csv", header, rows)
-
-
-def outside(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """Return the paths that are not below a folder: what a run wrote is not its input.
-
-    Raises:
-        DataError: none is left.
-    """
-    place = Path(os.path.abspath(folder))
-    kept = [path for path in paths if place not in Path(os.path.abspath(path)).parents]
-    if not kept:
-        raise DataError(f"all {len(paths)} images lie in the output folder '{folder}'; give another --out")
-    return kept
-
-
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """Return a file stem per image that is unique: its path below the folder all share, '/' as '+'.
-
-    Example:
-        >>> output_names([Path("d/real/1.png"), Path("d/fake/1.png")])
-        ['real+1.png', 'fake+1.png']
-    """
-    if not paths:
-        return []
-    paths = [Path(os.path.abspath(path)) for path in paths]  # relative and absolute ones may be mixed
-    parents = [path.parent.parts for path in paths]
-    shared = 0
-    while all(len(parts) > shared and parts[shared] == parents[0][shared] for parts in parents):
-        shared += 1
-    names: list[str] = []
-    seen: set[str] = set()
-    for path in paths:
-        name = "+".join(path.parts[shared:])
-        if len(os.fsencode(name)) > 120 or name in seen:  # room for layer and method within 255 bytes
-            mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-            name = f"{os.fsencode(name)[:100].decode('utf-8', 'ignore')}-{mark}"
-        seen.add(name)
-        names.append(name)
-    return names
-
-
-def overlay_name(name: str, layer: str, method: str) -> str:
-    """Return the file name of one overlay: its parts fit into 255 bytes, a long one cut and told apart by a hash.
-
-    Example:
-        >>> overlay_name("a.png", "body/conv", "rise:masks=20")
-        'a.png__body+conv__rise+masks+20.jpg'
-    """
-    plain = "".join(c if c.isalnum() or c in "._-" else "+" for c in method)
-    return f"{name}__{cut(layer.replace('/', '+'), 60)}__{cut(plain, 60)}.jpg"
-
-
-def cut(text: str, most: int) -> str:
-    """Return a text of at most so many bytes, a longer one ending in a hash of the whole."""
-    data = os.fsencode(text)
-    return text if len(data) <= most else f"{data[: most - 13].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:12]}"

@@ -16,9 +16,11 @@ from typing import Any
 
 import psutil
 
+from xai import remote
 from xai.detector import Detector
 from xai.maps.methods import METHODS
-from xai.shard import Item
+from xai.remote import is_url
+from xai.rows import Rows
 from xai.version import VERSION
 
 PACKAGES = (
@@ -44,6 +46,8 @@ class Request:
         grey: also fill the parts with grey.
         stretch: stretch maps over the image as other tools do.
         checks: images on which it is tested whether the maps can be believed, half of each class; 0 for none.
+        keep_maps: whose maps are kept in full: "none", "sample" or "all".
+        maps_dtype: of these: "float32" or "float16".
         command: the words of the command line.
     """
 
@@ -60,14 +64,16 @@ class Request:
     grey: bool = False
     stretch: bool = False
     checks: int = 0
+    keep_maps: str = "sample"
+    maps_dtype: str = "float32"
     command: tuple[str, ...] = ()
 
 
 def provenance(
     detector: Detector,
-    items: Sequence[Item],
-    rows: list[dict[str, Any]],
+    rows: Rows,
     skipped: dict[str, str],
+    lost: Sequence[tuple[str, str]],
     request: Request,
     layers: Sequence[str],
     data_name: str,
@@ -75,7 +81,7 @@ def provenance(
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Return the content of `run.json`; paths are cut to their last part."""
-    classes = {label: sum(row["label"] == label for row in rows) for label in ("real", "fake")}
+    classes = {label: int(rows.among("label", label).sum()) for label in ("real", "fake")}
     return {
         "whyfake": VERSION,
         "command": [shown(word) for word in request.command],
@@ -95,6 +101,8 @@ def provenance(
             "grey": request.grey,
             "stretch": request.stretch,
             "checks": request.checks,
+            "keep_maps": request.keep_maps,
+            "maps_dtype": request.maps_dtype,
         },
         "model": {
             "name": detector.name,
@@ -125,7 +133,7 @@ def provenance(
             "images": len(rows),
             "skipped": len(skipped),
             "classes": {k: v for k, v in classes.items() if v},
-            "manifest_sha256": manifest_digest((item.label, item.sha256) for item in items),
+            "manifest_sha256": manifest_digest([*zip(rows.column("label"), rows.column("sha256"), strict=True), *lost]),
         },
         "versions": versions(),
         "machine": machine(),
@@ -141,6 +149,8 @@ def shown(word: str) -> str:
         >>> shown("hirescam,occlusion:fill=/home/me/donor.png:patch=8")
         'hirescam,occlusion:fill=donor.png:patch=8'
     """
+    if is_url(word):
+        return remote.shown(word)
     if word.split(",")[0].split(":")[0] in METHODS:
         return re.sub(r"=[^:,]*/", "=", word)
     if word.startswith("--") and "=" in word:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import errno
-import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from xai.errors import RunError
+
+TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.tmp(\..*)?")
 
 
 @contextmanager
@@ -63,6 +65,19 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> Path:
     return Path(path)
 
 
+def sweep(folder: Path) -> None:
+    """Remove temporary files that a killed process left in a folder and below; not to be called while another one writes there."""
+    for path in folder.rglob(".*.tmp*"):
+        if TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def touch(path: Path) -> None:
+    """Mark a file as used now, if it is there: `--clean` takes those that were not."""
+    with suppress(FileNotFoundError):
+        os.utime(path)
+
+
 def write_json(path: str | Path, value: Any) -> Path:
     """Write JSON that any reader takes: NaN and infinity become null, NumPy numbers plain."""
     return write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -91,11 +106,11 @@ def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence
 
     A cell that a spreadsheet would run as a formula gets a leading apostrophe.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([cell(name) for name in header])
-    writer.writerows([cell(value) for value in row] for row in rows)
-    return write_text(path, buffer.getvalue())
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([cell(name) for name in header])
+        writer.writerows([cell(value) for value in row] for row in rows)
+    return Path(path)
 
 
 def cell(value: Any) -> str:

@@ -2,57 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from xai.aggregate import GROUPS
+from xai.aggregate import members
 from xai.detector import Detector
 from xai.errors import tally
 from xai.maps.methods import INPUT, title
 from xai.metrics import measure
+from xai.rows import Rows
 
 
 def summarise(
-    detector: Detector, rows: list[dict[str, Any]], skipped: dict[str, str], maps: list[dict[str, Any]], parts: dict[str, Any]
+    rows: Rows, skipped: dict[str, str], maps: list[dict[str, Any]], parts: dict[str, Any], threshold: float, notes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the content of `summary.json`; `parts` is what `xai.study` found."""
-    counts = {group: sum(group == "all" or group in (row["label"], row["outcome"]) for row in rows) for group in GROUPS}
-    trained = [row for row in rows if row["split"] in ("train", "valid")]
-    held_out = [row for row in rows if row["split"] not in ("train", "valid")]
-    notes = []
-    if trained:
-        notes.append(
+    """Return the content of `summary.json`.
+
+    Args:
+        rows: of the images that were read.
+        skipped: path -> reason.
+        maps: from `xai.mapfile.merge`.
+        parts: what `xai.study` found.
+        threshold: scores from here on are called fake.
+        notes: to be shown with those that are found here.
+    """
+    counts = {name: int(chosen.sum()) for name, chosen in members(rows.column("label"), rows.column("outcome")).items()}
+    in_training = rows.among("split", "train", "valid")
+    trained, held_out = rows.where(in_training), rows.where(~in_training)
+    told = []
+    if len(trained):
+        told.append(
             f"{len(trained)} of the {len(rows)} images were used in training or for early stopping; "
             f"the {len(held_out)} held-out ones are measured apart"
-            if held_out
+            if len(held_out)
             else f"all {len(rows)} images were used in training or for early stopping: the accuracy says nothing about new images"
         )
-    if detector.card is None:
-        p = detector.preprocessing
-        notes.append(
-            f"the model came without a card: pixels were given as {p.colour_order} in [{p.low:g}, {p.high:g}], "
-            f"high scores taken as {detector.positive}"
-        )
-    notes += parts["notes"]
+    told += [*notes, *parts["notes"]]
     if skipped:
-        notes.append(f"{tally(skipped)}: listed under skipped")
+        told.append(f"{tally(skipped)}: listed under skipped")
     return {
-        "images": {"read": len(rows), "skipped": len(skipped), "trained_on": len(trained), "groups": {k: v for k, v in counts.items() if v}},
-        "metrics": {"all": metrics_of(detector, rows), "held_out": metrics_of(detector, held_out) if trained else None},
+        "images": {"read": len(rows), "skipped": len(skipped), "trained_on": len(trained), "groups": counts},
+        "metrics": {"all": metrics_of(rows, threshold), "held_out": metrics_of(held_out, threshold) if len(trained) else None},
         "maps": maps,
         **{key: value for key, value in parts.items() if key != "notes"},
         "finding": finding(parts["regions"], (parts.get("focus") or {}).get("method") or "hirescam"),
-        "notes": notes,
+        "notes": told,
     }
 
 
-def metrics_of(detector: Detector, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def uncarded(detector: Detector) -> list[str]:
+    """Return, of a model that came without a card, what was taken for granted."""
+    if detector.card is not None:
+        return []
+    p = detector.preprocessing
+    given = f"pixels were given as {p.colour_order} in [{p.low:g}, {p.high:g}], high scores taken as {detector.positive}"
+    return [f"the model came without a card: {given}"]
+
+
+def metrics_of(rows: Rows, threshold: float) -> dict[str, Any] | None:
     """Measure the labelled rows; None where there are none."""
-    known = [row for row in rows if row["label"]]
-    if not known:
+    known = rows.where(~rows.among("label", ""))
+    if not len(known):
         return None
-    return measure([row["label"] for row in known], np.array([row["logit"] for row in known]), detector.threshold)
+    return measure(known.column("label").tolist(), known.column("logit"), threshold)
 
 
 def finding(regions: list[dict[str, Any]], method: str = "hirescam") -> str:
@@ -74,11 +88,11 @@ def finding(regions: list[dict[str, Any]], method: str = "hirescam") -> str:
     )
 
 
-def telling(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def telling(rows: Rows) -> list[dict[str, Any]]:
     """Return at most one row per outcome: the surest call of each kind."""
     chosen = []
     for name in ("TP", "TN", "FP", "FN", ""):
-        group = [row for row in rows if row["outcome"] == name]
-        if group:
-            chosen.append(max(group, key=lambda row: (abs(row["logit"]), -row["index"])))
+        own = np.flatnonzero(rows.among("outcome", name))
+        if len(own):
+            chosen.append(rows[int(own[np.argmax(np.abs(rows.column("logit")[own]))])])
     return chosen

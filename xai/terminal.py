@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work, not of the alphabet
+
+
+def open_detector(model: str, foreign: dict[str, Any]) -> Any:
+    """Load a detector with the options of a foreign model; what its own card says of the classes stands."""
+    from xai.backend import import_quietly
+    from xai.detector import load
+
+    import_quietly()
+    positive = foreign.pop("positive")
+    detector = load(model, **foreign)
+    known = "positive" in (detector.card or {})
+    return detector if known or positive is None else replace(detector, positive=positive)
 
 
 def say(line: str) -> None:
@@ -192,6 +205,27 @@ def facing() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 "--checks", default=16, show_default=True, type=click.IntRange(0),
                 help="Images on which it is tested whether the maps can be believed, half of each class; 0: none.",
             ),
+        ]
+    )  # fmt: skip
+
+
+def scaling() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds what an audit may be told of many images and many machines; names as in `xai.engine.engines.Engine`."""
+    return adding(
+        [
+            click.option(
+                "--keep-maps", default="sample", show_default=True, type=click.Choice(["none", "sample", "all"]),
+                help="Whose maps stand in full in maps.h5: sample takes up to 1,000 images. Means, shares and the page have all in any case.",
+            ),
+            click.option(
+                "--maps-dtype", default="float32", show_default=True, type=click.Choice(["float32", "float16"]), help="Of the maps in full."
+            ),
+            click.option("--clean", is_flag=True, help="At the end, remove partial results of earlier runs with other parameters from OUT."),
+            click.option("--engine", "kind", default="local", show_default=True, type=click.Choice(["local", "ray"]), help="What makes the maps."),
+            click.option("--address", help="With --engine ray: of a running cluster, such as auto or host:6379.  [default: Ray on this machine]"),
+            click.option("--actors", type=click.IntRange(1), help="With --engine ray: processes.  [default: as many as there is room for]"),
+            click.option("--actor-cpus", "cpus", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Cores of each."),
+            click.option("--actor-gpus", "gpus", default=0.0, show_default=True, type=click.FloatRange(0), help="GPUs of each; 0.25: four share it."),
         ]
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from PIL import Image
 import reports
 from reports import gallery, pictures, run
 from reports.drawn import MapFile
+from reports.run import Table
 from reports.shelf import Shelf
 from tests.reports.conftest import jpeg
 from xai import miniature
@@ -93,7 +94,8 @@ def test_a_method_that_does_not_fit_every_layer(make_run: Make, edit):
 
 
 def test_choices():
-    few = SimpleNamespace(images=[{"outcome": "TP" if k % 50 else "FN", "score": str(k / 1000)} for k in range(1000)])
+    outcomes, scores = ([b"TP" if k % 50 else b"FN" for k in range(1000)], [str(k / 1000).encode() for k in range(1000)])
+    few = SimpleNamespace(images=Table({"outcome": np.array(outcomes), "score": np.array(scores)}))
     everyone = gallery.choose(few)
     assert len(everyone.rows) == 1000 and everyone.rows[0] == 999
     some = gallery.choose(few, most=999, sample=100)

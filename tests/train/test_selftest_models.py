@@ -17,8 +17,8 @@ from train.selftest import Settings, opened
 from train.tune import tune
 from xai import recommend
 from xai.errors import DataError, WhyfakeError
+from xai.items import known
 from xai.maps.methods import METHODS, parse, resolve
-from xai.shard import known
 
 FAST = replace(SMALL, count=80, effects=0, epochs=6, learning_rate=3e-3, plants=(HAIR,))
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,15 +12,24 @@ from PIL import Image
 from tests.conftest import compute
 from train.audit import audit_folder
 from xai import audit as auditing
-from xai import load, shard
+from xai import load
 from xai.aggregate import Moments
+from xai.engine import shard
 from xai.errors import DataError, LayerError
+from xai.items import Item, Work, identity, known
 from xai.provenance import Request
 
 
 def table(path):
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def maps_of(file):
+    """Yield (layer, method, maps) of `maps.h5`; beside the maps lie the coordinates of their dimensions."""
+    for layer, methods in file["maps"].items():
+        if isinstance(methods, h5py.Group):
+            yield from ((layer, method, maps) for method, maps in methods.items() if method not in ("y", "x"))
 
 
 def pictures(folder):
@@ -32,21 +42,20 @@ def test_small_copies_for_looking(run):
         assert len(file["images/picture"]) == 40 and all(picture.tobytes().startswith(b"\xff\xd8") for picture in file["images/picture"][:])
         names = list(file["regions"].attrs["names"])
         assert file["regions/area"].shape == (40, len(names))
-        for layer, methods in file["maps"].items():
-            for method, maps in methods.items():
-                small, scale = file[f"small/{layer}/{method}"][:], file[f"scale/{layer}/{method}"][:]
-                assert max(small.shape[1:]) <= 96 and np.abs(small[scale > 0]).max((1, 2)).min() == 32767
-                restored = small / 32767 * scale[:, None, None]
-                if small.shape == maps.shape:
-                    np.testing.assert_allclose(restored, maps[:], atol=scale.max() / 32767)
-                np.testing.assert_allclose(restored.mean((1, 2)), maps[:].mean((1, 2)), atol=2e-5 * scale.max() + 1e-7)
-                shares = file[f"regions/mass/{layer}/{method}"][:]
-                assert np.nansum(shares, 1).max() <= 1 + 1e-5
+        for layer, method, maps in maps_of(file):
+            small, scale = file[f"small/{layer}/{method}"][:], file[f"scale/{layer}/{method}"][:]
+            assert max(small.shape[1:]) <= 96 and np.abs(small[scale > 0]).max((1, 2)).min() == 32767
+            restored = small / 32767 * scale[:, None, None]
+            if small.shape == maps.shape:
+                np.testing.assert_allclose(restored, maps[:], atol=scale.max() / 32767)
+            np.testing.assert_allclose(restored.mean((1, 2)), maps[:].mean((1, 2)), atol=2e-5 * scale.max() + 1e-7)
+            shares = file[f"regions/mass/{layer}/{method}"][:]
+            assert np.nansum(shares, 1).max() <= 1 + 1e-5
 
 
 def test_files(run):
     names = {path.name for path in run.folder.iterdir()}
-    tables = {"images.csv", "regions.csv", "differences.csv", "effects.csv", "skipped.csv"}
+    tables = {"images.csv", "regions.csv", "differences.csv", "effects.csv", "skipped.csv", "effects.npz"}
     assert names == {"summary.json", "run.json", "maps.h5", "channels", "shards"} | tables
     assert not list(run.folder.rglob(".*"))
 
@@ -218,11 +227,12 @@ def test_changed_masks_are_measured_again(trained, portraits, tmp_path):
 def test_full_disk_is_one_line_and_nothing_is_lost(trained, portraits, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
+    from xai import mapfile
     from xai.errors import RunError
 
     detector, request = load(trained.model), Request(layers="last", limit=4)
     with monkeypatch.context() as patch:
-        patch.setattr(auditing.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+        patch.setattr(mapfile.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
         with pytest.raises(RunError, match="are needed; free some and run the same command"):
             audit_folder(detector, portraits, tmp_path / "run", request)
     lines = []
@@ -259,24 +269,26 @@ def test_goes_on_after_a_stop_and_ends_with_the_same_numbers(run, trained, portr
     detector = load(trained.model)
     request = Request(layers="conv2d_3", masks=str(portraits / "masks" / "labels"))
     whole = audit_folder(detector, portraits, tmp_path / "whole", request)
-    original, calls = auditing.run_shard, []
+    original, calls = shard.Worker.fill, []
 
     def dies(*arguments):
-        calls.append(arguments[4])
+        calls.append(arguments)
         if len(calls) == 4:
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(auditing, "run_shard", dies)
+    monkeypatch.setattr(shard.Worker, "fill", dies)
     with pytest.raises(KeyboardInterrupt):
         audit_folder(detector, portraits, tmp_path / "cut", request)
     done = {path.name for path in (tmp_path / "cut" / "shards").iterdir()}
+    assert {Path(name).suffix for name in done} == {".h5", ".maps"}
+    done = {name for name in done if name.endswith(".h5")}
     assert len(done) == 3 and not (tmp_path / "cut" / "summary.json").exists()
     damaged = tmp_path / "cut" / "shards" / sorted(done)[0]
     damaged.write_bytes(damaged.read_bytes()[:1000])  # a shard cut by a full disk is made again
     lines = []
     resumed = audit_folder(detector, portraits, tmp_path / "cut", request, say=lines.append)
-    assert "2 of 5 shards were there" in lines[-1]
+    assert lines[-2:] == ["1 damaged shard was made again", "went on from an earlier run: 2 of 5 shards were there"]
     assert resumed.summary == whole.summary
     assert (tmp_path / "cut" / "images.csv").read_bytes() == (tmp_path / "whole" / "images.csv").read_bytes()
     with h5py.File(tmp_path / "cut" / "maps.h5") as a, h5py.File(tmp_path / "whole" / "maps.h5") as b:
@@ -289,15 +301,21 @@ def test_goes_on_after_a_stop_and_ends_with_the_same_numbers(run, trained, portr
 
 def test_other_parameters_give_other_shards(trained):
     detector = load(trained.model)
-    item = shard.Item(0, trained.model, "a.png", "real", "00")
-    work = shard.Work(("conv2d",), ("hirescam",), True)
+    item = Item(0, trained.model, "a.png", "real", "00")
+    work = Work(("conv2d",), ("hirescam",), (1024, 96))
     names = {
-        shard.identity(detector, work, [item]),
-        shard.identity(detector, shard.Work(("conv2d",), ("gradcam",), True), [item]),
-        shard.identity(detector, work, [shard.Item(0, trained.model, "a.png", "real", "01")]),
-        shard.identity(detector.stretch(), shard.Work(("conv2d",), ("hirescam",), True, stretch=True), [item]),
+        identity(known(detector), work, [item]),
+        identity(known(detector), Work(("conv2d",), ("gradcam",), (1024, 96)), [item]),
+        identity(known(detector), Work(("conv2d",), ("hirescam",), (1024, 48)), [item]),
+        identity(known(detector), Work(("conv2d",), ("hirescam",), (1024, 96), dtype="float16"), [item]),
+        identity(known(detector), work, [Item(0, trained.model, "a.png", "real", "01")]),
+        identity(known(detector), work, [Item(0, trained.model, "a.png", "fake", "00")]),
+        identity(known(detector), work, [Item(0, trained.model, "a.png", "real", "00", kept=False)]),
+        identity(known(detector.stretch()), Work(("conv2d",), ("hirescam",), (1024, 96), stretch=True), [item]),
     }
-    assert len(names) == 4
+    assert len(names) == 8
+    moved = identity(known(detector), work, [Item(7, Path("elsewhere.png"), "a.png", "real", "00")])
+    assert moved in names  # another place in the data, and on another disk, is the same image
 
 
 def test_another_output_gives_other_shards(tmp_path):
@@ -312,9 +330,9 @@ def test_another_output_gives_other_shards(tmp_path):
     outputs = [keras.layers.Dense(1, activation="sigmoid", name=name)(x) for name in ("one", "two")]
     keras.Model(image, outputs).save(tmp_path / "model.keras")
     one, two = (load(tmp_path / "model.keras", output=name) for name in ("one", "two"))
-    item = shard.Item(0, tmp_path / "a.png", "a.png", "real", "00")
-    work = shard.Work(tuple(one.select("conv")), ("hirescam",), True)
-    assert shard.identity(one, work, [item]) != shard.identity(two, work, [item])
+    item = Item(0, tmp_path / "a.png", "a.png", "real", "00")
+    work = Work(tuple(one.select("conv")), ("hirescam",), (1024, 96))
+    assert identity(known(one), work, [item]) != identity(known(two), work, [item])
     rows = {"nose": (6,)}
     found = [described(detector, Template(), rows, ("same",), 1, 0, [item], 4, 100) for detector in (one, two)]
     assert found[0] != found[1]

@@ -21,11 +21,11 @@ from xai.detector import wrap
 from xai.errors import ModelError, NoFaceError, nothing_left
 from xai.explanation import explain
 from xai.faces import Face, lite, mtcnn
+from xai.items import Item, Work, identity, known
 from xai.modelfile import sha256
 from xai.overlays import write_overlays
 from xai.preprocess import Preprocessing
 from xai.provenance import Request
-from xai.shard import Item, Work, identity
 from xai.stream import batches
 
 
@@ -161,7 +161,7 @@ def test_overlays_are_drawn_on_the_crop(cropped, folder, tmp_path):
     result = write_overlays(cropped, [folder], tmp_path / "streamed", methods=["hirescam"])
     kept = explain(cropped, [folder], methods=["hirescam"])
     kept.save(tmp_path / "kept")
-    for path in (tmp_path / "streamed").iterdir():
+    for path in (tmp_path / "streamed").glob("*.*"):
         assert path.read_bytes() == (tmp_path / "kept" / path.name).read_bytes(), path.name
     with Image.open(tmp_path / "kept" / "a.png__conv__hirescam.jpg") as shown:
         assert shown.size == (24, 24)
@@ -208,19 +208,21 @@ def test_an_audit_measures_on_the_crop(cropped, folder, tmp_path):
     with (result.folder / "images.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
     assert [(row["width"], row["height"]) for row in rows.values()] == [("24", "24"), ("36", "36")]
-    (shard,) = (result.folder / "shards").iterdir()
+    (shard,) = (result.folder / "shards").glob("*.h5")
     with h5py.File(shard) as file:
         area = file["regions/ground"][:, :2]
-        assert [Image.open(io.BytesIO(small.tobytes())).size for small in file["pictures"]] == [(24, 24), (36, 36)]
+        content, ends = file["pictures/bytes"][:], file["pictures/end"][:].tolist()
+        pictures = [content[start:end].tobytes() for start, end in zip([0, *ends], ends, strict=False)]
+        assert [Image.open(io.BytesIO(small)).size for small in pictures] == [(24, 24), (36, 36)]
     # columns 28 to 52: 6 of 24 are left; columns 0 to 36: 34 of 36
     assert np.allclose(area, [[6 / 24, 18 / 24], [34 / 36, 2 / 36]], atol=0.01)  # counted on 64 x 64 cells
     assert json.loads((result.folder / "run.json").read_text())["preprocessing"]["crop"] == "mtcnn"
 
 
 def test_a_shard_of_another_crop_is_another_shard(tiny, folder):
-    work = Work(("conv",), ("hirescam",), False)
+    work = Work(("conv",), ("hirescam",), (32, 8))
     items = [Item(0, folder / "a.png", "a.png", "", "")]
-    names = {identity(wrap(tiny.model, crop=crop), work, items) for crop in cropping.CROPS}
+    names = {identity(known(wrap(tiny.model, crop=crop)), work, items) for crop in cropping.CROPS}
     assert len(names) == 3
 
 

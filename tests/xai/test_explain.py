@@ -50,7 +50,7 @@ def test_overlays_of_the_good_reasons_for_the_bad(tiny, folder, tmp_path):
 def test_streamed_equals_in_memory(tiny, folder, tmp_path):
     write_overlays(tiny, [folder], tmp_path / "streamed", methods=["hirescam"], batch_size=1)
     explain(tiny, [folder], methods=["hirescam"]).save(tmp_path / "kept")
-    for path in (tmp_path / "streamed").iterdir():
+    for path in (tmp_path / "streamed").glob("*.*"):
         assert path.read_bytes() == (tmp_path / "kept" / path.name).read_bytes(), path.name
 
 
@@ -162,3 +162,39 @@ def test_import_does_not_load_tensorflow_and_ignores_a_users_own_folders(tmp_pat
 
 def test_pooling_head_maps_too(folder):
     assert explain(xai.wrap(tiny_model("pooling")), [folder], methods=["gradcam"]).maps["conv", "gradcam"].shape == (2, 4, 4)
+
+
+def test_goes_on_where_it_was_stopped(tiny, tmp_path, monkeypatch):
+    """A shard that is there is not drawn again, unless one of its pictures is gone or another is asked for."""
+    from xai import overlays
+    from xai.engine.painter import Painter
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for index in range(10):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / "in" / f"{index}.png")
+    monkeypatch.setattr(overlays, "SHARD", 4)
+    write_overlays(tiny, [tmp_path / "in"], tmp_path / "whole", methods=["hirescam"], maps=True)
+    drawn, original = [], Painter.draw
+
+    def dies(self, items, *rest):
+        drawn.append(items[0].index)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return original(self, items, *rest)
+
+    monkeypatch.setattr(Painter, "draw", dies)
+    run = lambda **options: write_overlays(tiny, [tmp_path / "in"], tmp_path / "cut", methods=["hirescam"], **options)  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        run(maps=True)
+    lines: list[str] = []
+    assert run(maps=True, say=lines.append).images == 10
+    assert drawn == [0, 4, 4, 8] and lines[-1] == "went on from an earlier run: 1 of 3 shards were there"
+    for path in (tmp_path / "whole").glob("*.*"):
+        if path.name != "maps.h5":
+            assert path.read_bytes() == (tmp_path / "cut" / path.name).read_bytes(), path.name
+    (tmp_path / "cut" / "5.png__conv__hirescam.jpg").unlink()
+    run(maps=True)
+    assert drawn[4:] == [4] and (tmp_path / "cut" / "5.png__conv__hirescam.jpg").exists()
+    run(opacity=0.3, clean=True)
+    assert drawn[5:] == [0, 4, 8] and len(list((tmp_path / "cut" / "shards").iterdir())) == 3 and not (tmp_path / "cut" / "maps.h5").exists()

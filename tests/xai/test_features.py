@@ -12,9 +12,9 @@ from xai import wrap, write_features
 from xai.errors import ImageError, LayerError
 from xai.features.maximise import Shift, maximise
 from xai.features.strongest import Strongest, peaks, seen
+from xai.items import Item
 from xai.maps.onepass import activations
 from xai.maps.placement import Axis, Placement
-from xai.shard import Item
 
 
 def network(*stack, side=8):

@@ -17,7 +17,7 @@ from xai.maps.fuse import fuse
 from xai.maps.mapped import compute, placements
 from xai.maps.methods import METHODS, TITLES, pairs, passes, resolve, title
 from xai.maps.placement import Axis, Placement
-from xai.overlays import overlay_name
+from xai.naming import overlay_name
 
 FAST = {"rise": "rise:masks=20", "lime": "lime:samples=30:segments=grid:count=9", "kernel_shap": "kernel_shap:samples=40:segments=grid:count=9",
         "sobol": "sobol:samples=4:grid=3", "smoothgrad": "smoothgrad:samples=3", "vargrad": "vargrad:samples=3",

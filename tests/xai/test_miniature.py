@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xai import miniature
+from xai.gather import Gathered
 
 
 def test_areas_are_averaged():
@@ -34,13 +35,14 @@ def test_shapes(height, width, most):
     assert miniature.shrink(np.ones((2, height, width), np.float32), most)[0].shape == (2, *small)
 
 
-def test_joined_shards_are_one_after_another(tmp_path):
-    for name, values in (("a", [1, 2]), ("b", [3])):
+def test_shards_are_joined_in_the_order_of_the_rows(tmp_path):
+    pair = ("conv", "hirescam")
+    for name, values in (("a", [1, 3]), ("b", [2])):
         with h5py.File(tmp_path / name, "w") as file:
-            miniature.write_pictures(file, "pictures", [np.full(value, value, np.uint8) for value in values])
-            file["small/conv/hirescam"] = np.array(values, np.int16).reshape(-1, 1, 1)
-            file["scale/conv/hirescam"] = np.array(values, np.float32)
-    with h5py.File(tmp_path / "maps.h5", "w") as target:
-        miniature.join([tmp_path / "a", tmp_path / "b"], [("conv", "hirescam")], target)
+            maps = [(np.array([value], np.int16).reshape(1, 1, 1), np.array([value], np.float32)) for value in values]
+            miniature.write(file, [bytes([value] * value) for value in values], {pair: maps}, {pair: (1, 1)}, 8)
+    order = np.array([(0, 0), (1, 0), (0, 1)])
+    with h5py.File(tmp_path / "maps.h5", "w") as target, Gathered([tmp_path / "a", tmp_path / "b"], order) as gathered:
+        miniature.join(gathered, [pair], target)
         assert [picture.tolist() for picture in target["images/picture"][:]] == [[1], [2, 2], [3, 3, 3]]
         assert target["small/conv/hirescam"][:, 0, 0].tolist() == [1, 2, 3] == pytest.approx(target["scale/conv/hirescam"][:].tolist())

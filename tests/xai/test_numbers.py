@@ -11,7 +11,7 @@ from xai import overlay, store
 from xai.aggregate import Moments, is_empty, members, outcome
 from xai.errors import ModelError, RunError
 from xai.maps.placement import Axis, Placement
-from xai.overlays import output_names
+from xai.naming import output_names
 from xai.preprocess import Preprocessing
 
 

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,10 +15,11 @@ from PIL import Image
 
 from xai.crop import Box
 from xai.errors import DataError, ImageError
+from xai.gather import Gathered
 from xai.maps.placement import Axis, Placement, pixels, stretched
 from xai.regions import null
 from xai.regions.attention import Ground, attend
-from xai.regions.collect import Collector, joined
+from xai.regions.collect import Collector, aligned_sums, read_measures, write_measures
 from xai.regions.frame import SIDE, Frame, Sums, mean_anchors
 from xai.regions.labels import open_labels
 from xai.regions.parts import NOTHING, Parts, units
@@ -272,7 +274,7 @@ class TestFrame:
 
     def test_sums(self):
         rng = np.random.default_rng(0)
-        maps, seen = rng.normal(size=(6, SIDE, SIDE)), rng.uniform(size=(6, SIDE, SIDE)) < 0.9
+        maps, seen = rng.normal(size=(6, SIDE, SIDE)).astype(np.float32).astype(float), rng.uniform(size=(6, SIDE, SIDE)) < 0.9
         one, first, rest = Sums.none(2), Sums.none(2), Sums.none(2)
         for index, (values, shown) in enumerate(zip(maps, seen, strict=True)):
             for sums in (one, rest if index < 5 else first):
@@ -313,7 +315,11 @@ def through_files(collectors):
         for path, collector in zip(paths, collectors, strict=True):
             with h5py.File(path, "w") as file:
                 collector.write(file)
-        return joined(paths, NAMES, [("l", "m")])
+        order = np.concatenate([[(number, row) for row in range(len(collector.grounds))] for number, collector in enumerate(collectors)])
+        with h5py.File(Path(folder) / "maps.h5", "w") as target, Gathered(paths, order) as gathered:
+            write_measures(target, gathered, NAMES, [("l", "m")])
+        found = read_measures(Path(folder) / "maps.h5", [("l", "m")], aligned_sums(paths, [("l", "m")]))
+        return replace(found, mass=dict(found.mass), chance=dict(found.chance), peak=dict(found.peak))  # read while the file is there
 
 
 class TestTable:

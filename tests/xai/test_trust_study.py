@@ -16,12 +16,13 @@ import pytest
 from xai import wrap
 from xai.audit import audit
 from xai.blackboxes import blackbox
+from xai.items import Item
 from xai.probes.donors import CLASSES
 from xai.provenance import Request
-from xai.shard import Item
+from xai.rows import Rows, texts
 from xai.trust import study, table
 from xai.trust.sanity import SIMILAR_FIELDS, STABLE_FIELDS
-from xai.trust.study import FILES, sample
+from xai.trust.study import FILES, TABLES, sample
 
 REQUEST = Request(layers="conv", methods=("activation", "hirescam"), regions="none", checks=16)
 FIELDS = (SIMILAR_FIELDS, STABLE_FIELDS, table.FIELDS, table.CURVE_FIELDS)
@@ -73,7 +74,7 @@ def audited(detector, items, out, request=REQUEST):
     result = audit(detector, items, out, request, say=lines.append)
     found = result.summary["trust"]
     assert json.loads((out / "summary.json").read_text())["trust"] == found
-    for name, fields, key in zip(FILES, FIELDS, ("similar", "stable", "faithful", "curves"), strict=True):
+    for name, fields, key in zip(TABLES, FIELDS, ("similar", "stable", "faithful", "curves"), strict=True):
         with (out / name).open(newline="") as file:
             rows = list(csv.reader(file))
         assert rows[0] == list(fields) and len(rows) == 1 + len(found[key])
@@ -178,28 +179,32 @@ class TestRuns:
 
 
 class TestWhichImages:
-    rows = tuple(
-        {"index": k, "sha256": f"{k:x}", "label": "fake" if k % 2 else "real", "prediction": "real", "split": "train" if k < 8 else ""}
-        for k in range(20)
+    classes = texts("fake" if k % 2 else "real" for k in range(20))
+    rows = Rows(
+        {
+            "sha256": texts(f"{k:x}" for k in range(20)),
+            "label": classes,
+            "prediction": texts(["real"] * 20),
+            "split": texts("train" if k < 8 else "" for k in range(20)),
+        }
     )
 
     def test_half_of_each_class_unseen_first(self):
-        found = sample(self.rows, 9, 0)
+        found = sample(self.rows, 9, 0).tolist()
         assert found == sorted(found) and sum(k % 2 for k in found) == 5 and min(found) >= 8
-        assert sample(self.rows, 9, 0) == found != sample(self.rows, 9, 1)
-        assert sample(self.rows, 40, 0) == list(range(20))
+        assert sample(self.rows, 9, 0).tolist() == found != sample(self.rows, 9, 1).tolist()
+        assert sample(self.rows, 40, 0).tolist() == list(range(20))
 
     def test_without_labels_as_called(self):
-        rows = [row | {"label": "", "prediction": CLASSES[row["index"] % 2]} for row in self.rows]
-        called = {row["index"]: row["prediction"] for row in rows}
-        assert sorted(called[k] for k in sample(rows, 4, 0)) == ["fake", "fake", "real", "real"]
+        rows = Rows(self.rows.columns | {"label": texts([""] * 20), "prediction": self.classes})
+        assert sorted(self.classes[k] for k in sample(rows, 4, 0)) == ["fake", "fake", "real", "real"]
 
     def test_one_class_gives_all(self):
-        reals = [row for row in self.rows if row["label"] == "real"]
+        reals = self.rows.where(self.rows.among("label", "real"))
         assert len(sample(reals, 1, 0)) == 1 and len(sample(reals, 6, 0)) == 6
 
     def test_the_same_image_counts_once(self):
-        rows = [row | {"sha256": str(row["index"] // 4)} for row in self.rows]
+        rows = Rows(self.rows.columns | {"sha256": texts(str(k // 4) for k in range(20))})
         assert len(sample(rows, 20, 0)) == 5
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from xai import overlay, store
 from xai.detector import Detector, score
 from xai.features.strongest import Survey, seen
-from xai.shard import Item
+from xai.items import Item
 from xai.stream import batches
 
 LARGE = 64  # pixels; JPEG would blur smaller pictures

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from xai.detector import Detector, finite
+from xai.items import Item
 from xai.maps.onepass import activations, trace
 from xai.maps.placement import Axis, Placement
-from xai.shard import Item
 from xai.stream import batches
 
 Box = tuple[int, int, int, int]

@@ -15,9 +15,9 @@ from xai.errors import ImageError, LayerError, nothing_left
 from xai.features.crops import cut, write_picture
 from xai.features.maximise import Made, maximise
 from xai.features.strongest import Strongest, Survey, look, signed
+from xai.items import Item
 from xai.progress import bar
 from xai.provenance import shown, versions
-from xai.shard import Item
 from xai.version import VERSION
 
 USUAL = 8  # channels of a layer, unless asked for otherwise

@@ -19,9 +19,9 @@ from xai.regions.parts import Parts
 from xai.stream import batches
 
 if TYPE_CHECKING:
+    from xai.items import Item
     from xai.preprocess import Preprocessing
     from xai.regions.source import Source
-    from xai.shard import Item
 
 CLASSES = ("real", "fake")
 BUDGET = 256 * 2**20  # bytes of all donors

@@ -25,8 +25,8 @@ from xai.progress import bar
 from xai.stream import batches
 
 if TYPE_CHECKING:
+    from xai.items import Item
     from xai.regions.source import Source
-    from xai.shard import Item
 
 SHARD = 16  # images whose effects are written at once
 FORMAT = 1  # of a shard; also changed when the same input gives other effects
@@ -90,6 +90,7 @@ def measure(
                 store.write_bytes(path, run(detector, some, source, rows, pools(), kinds, donors, seed, size, progress.update))
                 shard = load(path)
             else:
+                store.touch(path)
                 progress.update(len(some))
             assert shard is not None
             shards.append(shard)
@@ -100,7 +101,7 @@ def described(
     detector: Any, source: Source, rows: Rows, kinds: Sequence[str], donors: int, seed: int, lenders: Sequence[Item], most: int, budget: int
 ) -> dict[str, Any]:
     """Return what decides every shard's content but its own images."""
-    from xai.shard import known as decisive
+    from xai.items import known as decisive
 
     return {
         "format": FORMAT,

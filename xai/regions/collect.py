@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -13,6 +14,9 @@ from xai import store
 from xai.maps.placement import Placement
 from xai.regions.attention import Ground, Pair, attend
 from xai.regions.frame import SIDE, Frame, Sums
+
+if TYPE_CHECKING:
+    from xai.gather import Gathered
 
 HOME = "regions"
 
@@ -33,9 +37,9 @@ class Measured:
     names: tuple[str, ...]
     area: np.ndarray
     centre: np.ndarray
-    mass: dict[Pair, np.ndarray]
-    chance: dict[Pair, np.ndarray]
-    peak: dict[Pair, np.ndarray]
+    mass: Mapping[Pair, np.ndarray]
+    chance: Mapping[Pair, np.ndarray]
+    peak: Mapping[Pair, np.ndarray]
     aligned: dict[tuple[str, str, str], Sums]
 
 
@@ -87,42 +91,76 @@ class Collector:
         """Write what was measured into a shard."""
         count = 2 * len(self.names)
         home = file.create_group(HOME)
-        home["ground"] = np.array(self.grounds, np.float64).reshape(-1, count)
+        home["ground"] = np.array(self.grounds, np.float32).reshape(-1, count)
         for pair, values in self.found.items():
-            home[f"maps/{store.home(*pair)}"] = np.array(values, np.float64).reshape(-1, count + 1)
+            home[f"maps/{store.home(*pair)}"] = np.array(values, np.float32).reshape(-1, count + 1)
         for label, sums in self.aligned.items():
             home[f"aligned/{label}"] = sums.values
 
 
-def write_shares(target: h5py.File, measured: Measured) -> None:
-    """Write every image's shares: of its picture, `area`, and of each map's positive mass, `mass/<layer>/<method>`; float32 `(N, R)`."""
+class Stored(Mapping[Pair, np.ndarray]):
+    """One measure of all maps, in a file: read for a (layer, method) when it is asked for, so that one at a time is in memory.
+
+    Args:
+        path: of `maps.h5`.
+        kind: "mass", "chance" or "peak".
+        pairs: the (layer, method) there are.
+    """
+
+    def __init__(self, path: Path, kind: str, pairs: Sequence[Pair]) -> None:
+        self.path, self.kind, self.pairs = path, kind, dict.fromkeys(pairs)
+
+    def __getitem__(self, pair: Pair) -> np.ndarray:
+        """Return the values of all images: float64 `(N, R)`; of "peak" int `(N,)`."""
+        if pair not in self.pairs:
+            raise KeyError(pair)
+        with h5py.File(self.path, "r") as file:
+            values = file[f"{HOME}/{self.kind}/{store.home(*pair)}"][:]
+        return values.astype(np.float64 if values.ndim == 2 else int)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def write_measures(target: h5py.File, gathered: Gathered, names: tuple[str, ...], pairs: Sequence[Pair]) -> None:
+    """Write what shards measured, in the order of the rows.
+
+    Writes `regions/area` and `regions/centre`, float32 `(N, R)`; and per layer and method `regions/mass/…` and
+    `regions/chance/…`, float32 `(N, R)`, and `regions/peak/…`, int16 `(N,)`: as in `Measured`.
+    """
     home = target.create_group(HOME)
-    home.attrs["names"] = list(measured.names)
-    home["area"] = measured.area.astype(np.float32)
-    for pair, values in measured.mass.items():
-        home[f"mass/{store.home(*pair)}"] = values.astype(np.float32)
+    home.attrs["names"] = list(names)
+    count, whole = len(names), len(gathered)
+    table = {kind: home.create_dataset(kind, (whole, count), np.float32) for kind in ("area", "centre")}
+    for start, part in gathered.blocks():
+        values = part.rows(f"{HOME}/ground")
+        table["area"][start : start + len(values)], table["centre"][start : start + len(values)] = values[:, :count], values[:, count:]
+    for pair in pairs:
+        mass, chance = (home.create_dataset(f"{kind}/{store.home(*pair)}", (whole, count), np.float32) for kind in ("mass", "chance"))
+        peak = home.create_dataset(f"peak/{store.home(*pair)}", (whole,), np.int16)
+        for start, part in gathered.blocks():
+            values = part.rows(f"{HOME}/maps/{store.home(*pair)}")
+            end = start + len(values)
+            mass[start:end], chance[start:end], peak[start:end] = values[:, :count], values[:, count:-1], values[:, -1]
 
 
-def joined(shards: Sequence[Path], names: tuple[str, ...], pairs: Sequence[Pair]) -> Measured:
-    """Return what shards measured, as one; they are opened one after another."""
-    count = len(names)
-    ground: list[np.ndarray] = []
-    found: dict[Pair, list[np.ndarray]] = {pair: [] for pair in pairs}
-    aligned: dict[str, Sums] = {}
+def read_measures(path: Path, pairs: Sequence[Pair], aligned: dict[tuple[str, str, str], Sums]) -> Measured:
+    """Return what stands in `maps.h5`, one map's measures at a time in memory, with what was added up in the mean face's frame."""
+    with h5py.File(path, "r") as file:
+        names = tuple(str(name) for name in file[HOME].attrs["names"])
+        area, centre = (file[f"{HOME}/{kind}"][:].astype(np.float64) for kind in ("area", "centre"))
+    mass, chance, peak = (Stored(path, kind, pairs) for kind in ("mass", "chance", "peak"))
+    return Measured(names, area, centre, mass, chance, peak, aligned)
+
+
+def aligned_sums(shards: Sequence[Path], pairs: Sequence[Pair]) -> dict[tuple[str, str, str], Sums]:
+    """Return the sums in the mean face's frame of all shards, by (label, layer, method)."""
+    found: dict[str, Sums] = {}
     for path in shards:
         with h5py.File(path, "r") as file:
-            ground.append(file[f"{HOME}/ground"][:])
-            for pair in pairs:
-                found[pair].append(file[f"{HOME}/maps/{store.home(*pair)}"][:])
             for label in file.get(f"{HOME}/aligned", ()):
-                aligned[label] = aligned.get(label, Sums.none(len(pairs))).merge(Sums(file[f"{HOME}/aligned/{label}"][:]))
-    grounds, whole = np.concatenate(ground), {pair: np.concatenate(parts) for pair, parts in found.items()}
-    return Measured(
-        names,
-        grounds[:, :count],
-        grounds[:, count:],
-        {pair: values[:, :count] for pair, values in whole.items()},
-        {pair: values[:, count:-1] for pair, values in whole.items()},
-        {pair: values[:, -1].astype(int) for pair, values in whole.items()},
-        {(label, *pair): sums.of(index) for label, sums in aligned.items() for index, pair in enumerate(pairs)},
-    )
+                found[label] = found.get(label, Sums.none(len(pairs))).merge(Sums(file[f"{HOME}/aligned/{label}"][:]))
+    return {(label, *pair): sums.of(index) for label, sums in found.items() for index, pair in enumerate(pairs)}

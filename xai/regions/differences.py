@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -9,13 +10,13 @@ import numpy as np
 
 from xai import store
 from xai.multiple import benjamini_hochberg, welch_map
-from xai.regions.collect import Measured
+from xai.regions.frame import Sums
 
 LEVEL = 0.05  # expected share of false cells among those called different
 LEAST = 8  # maps of each class that must have a cell
 
 
-def write_differences(file: h5py.File, measured: Measured) -> list[dict[str, Any]]:
+def write_differences(file: h5py.File, sums: Mapping[tuple[str, str, str], Sums], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """Write the aligned means and differences, and return a summary row per layer and method.
 
     Writes `aligned/<real|fake>/<layer>/<method>` `(3, 64, 64)`: mean, sample standard deviation, maps counted;
@@ -24,17 +25,18 @@ def write_differences(file: h5py.File, measured: Measured) -> list[dict[str, Any
 
     Args:
         file: `maps.h5`, open for writing.
-        measured: of all images.
+        sums: by (label, layer, method), the maps of one class added up in that frame.
+        pairs: the (layer, method) of the maps.
 
     Returns:
         Rows with `layer`, `method`, `fakes`, `reals` (the most maps that any cell has) and `higher`, `lower`:
         the share of the tested cells where fakes are higher or lower with q <= 0.05.
     """
     table = []
-    for (label, layer, method), sums in measured.aligned.items():
-        file[f"aligned/{label}/{store.home(layer, method)}"] = np.stack([sums.mean, np.sqrt(sums.variance), sums.count]).astype(np.float32)
-    for layer, method in measured.mass:
-        fake, real = (measured.aligned.get((label, layer, method)) for label in ("fake", "real"))
+    for (label, layer, method), own in sums.items():
+        file[f"aligned/{label}/{store.home(layer, method)}"] = np.stack([own.mean, np.sqrt(own.variance), own.count]).astype(np.float32)
+    for layer, method in pairs:
+        fake, real = (sums.get((label, layer, method)) for label in ("fake", "real"))
         if fake is None or real is None:
             continue
         enough = (fake.count >= LEAST) & (real.count >= LEAST)

@@ -8,12 +8,15 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from xai.errors import DataError, RunError
 from xai.maps.placement import Placement
+from xai.powers import Powers
 from xai.regions.align import align, anchors
 from xai.regions.grid import shrunk
 from xai.regions.parts import Parts
 
 SIDE = 64  # cells a side of the common frame
+TOGETHER = 16  # images whose maps are added at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,55 +79,115 @@ def mean_anchors() -> np.ndarray:
     return anchors(parts((512, 512))) / 512
 
 
-@dataclass(frozen=True, slots=True)
 class Sums:
-    """Maps in the frame added up per cell; merging them knows no order.
+    """Maps in the frame added up per cell, exactly: equal in every bit for the same maps in any order and any merging.
 
     Args:
-        values: float64 `(3, ..., 64, 64)`: maps that have the cell, their sum and sum of squares.
+        values: float64 `(1 + 2P, ..., 64, 64)`, from `values`: how many maps have the cell; P pieces that add up to
+            their sum, P that add up to the sum of their squares; `...` is the number of kinds of maps, or nothing.
+
+    Raises:
+        RunError: they are damaged.
     """
 
-    values: np.ndarray
+    __slots__ = ("counts", "kinds", "maps", "powers", "seen", "waiting")
+
+    def __init__(self, values: np.ndarray) -> None:
+        if len(values) % 2 == 0 or values.shape[-2:] != (SIDE, SIDE) or not np.isfinite(values[0]).all():
+            raise RunError(f"the aligned sums of a shard, of shape {values.shape}, are damaged; remove its file and run the same command")
+        self.kinds = values.shape[1:-2]
+        flat = values.reshape(len(values), -1, SIDE, SIDE)
+        self.counts = flat[0].astype(np.int64)
+        pieces = len(values) // 2
+        self.powers = [Powers.of(flat[1 : pieces + 1, kind], flat[pieces + 1 :, kind]) for kind in range(flat.shape[1])]
+        self.waiting = 0  # images whose maps are to be added; several at once are added faster
+        self.maps, self.seen = np.zeros((0, 0, SIDE, SIDE), np.float32), np.zeros((0, 0, SIDE, SIDE), bool)
 
     @classmethod
     def none(cls, count: int) -> Sums:
         """Return the sums of so many kinds of maps, of which none was seen yet."""
-        return cls(np.zeros((3, count, SIDE, SIDE)))
+        return cls(np.zeros((1, count, SIDE, SIDE)))
 
     def of(self, index: int) -> Sums:
         """Return the sums of one kind of maps."""
-        return Sums(self.values[:, index])
+        self.settle()
+        own = Sums(np.zeros((1, SIDE, SIDE)))
+        own.counts, own.powers = self.counts[index : index + 1].copy(), [self.powers[index].merge(own.powers[0])]
+        return own
 
     def add(self, maps: np.ndarray, seen: np.ndarray) -> None:
         """Add one map of each kind, in place.
 
         Args:
-            maps: float64 `(count, 64, 64)`; set to 0 where they are not seen.
+            maps: float32 values `(count, 64, 64)`, as any float; others are rounded to float32. A map with a value that
+                is not finite is left out whole.
             seen: bool `(count, 64, 64)`, where they have cells.
         """
-        maps *= seen
-        self.values[0] += seen
-        self.values[1] += maps
-        maps *= maps
-        self.values[2] += maps
+        if not len(self.maps):
+            room = (len(self.powers), TOGETHER, SIDE, SIDE)
+            self.maps, self.seen = np.empty(room, np.float32), np.empty(room, bool)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(maps, seen, out=self.maps[:, self.waiting], casting="same_kind")
+        self.seen[:, self.waiting] = seen
+        self.waiting += 1
+        if self.waiting == TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Add the maps that wait."""
+        for kind, powers in enumerate(self.powers if self.waiting else ()):
+            maps, seen = self.maps[kind, : self.waiting], self.seen[kind, : self.waiting]
+            largest = np.maximum(maps.max((1, 2)), -maps.min((1, 2)))
+            if not (whole := np.isfinite(largest)).all():
+                maps, seen, largest = maps[whole], seen[whole], largest[whole]
+            self.counts[kind] += seen.view(np.uint8).sum(0, dtype=np.uint8)
+            powers.add(maps, largest)
+        self.waiting = 0
 
     def merge(self, other: Sums) -> Sums:
-        """Return the sums of both."""
-        return Sums(self.values + other.values)
+        """Return the sums of both.
+
+        Raises:
+            DataError: they are of other numbers of kinds.
+        """
+        if self.kinds != other.kinds:
+            raise DataError(f"sums of {self.kinds} and of {other.kinds} kinds of maps cannot be merged; they are of different layers or methods")
+        self.settle()
+        other.settle()
+        both = Sums(np.zeros((1, *self.kinds, SIDE, SIDE)))
+        both.counts = self.counts + other.counts
+        both.powers = [one.merge(two) for one, two in zip(self.powers, other.powers, strict=True)]
+        return both
+
+    @property
+    def values(self) -> np.ndarray:
+        """All there is as one array, to be stored: see `Sums`; equal for the same maps in any order."""
+        self.settle()
+        pieces = [powers.pieces() for powers in self.powers]
+        most = max((len(part) for pair in pieces for part in pair), default=0)
+        values = np.zeros((1 + 2 * most, len(self.powers), SIDE, SIDE))
+        values[0] = self.counts
+        for kind, (once, twice) in enumerate(pieces):
+            values[1 : 1 + len(once), kind] = once
+            values[1 + most : 1 + most + len(twice), kind] = twice
+        return values.reshape(-1, *self.kinds, SIDE, SIDE)
 
     @property
     def count(self) -> np.ndarray:
         """Maps that have the cell, float64 `(..., 64, 64)`."""
-        return self.values[0]
+        self.settle()
+        return self.counts.reshape(*self.kinds, SIDE, SIDE).astype(np.float64)
 
     @property
     def mean(self) -> np.ndarray:
         """Mean per cell, float64 `(..., 64, 64)`; NaN where no map has it."""
-        with np.errstate(invalid="ignore"):
-            return np.where(self.count > 0, self.values[1] / np.maximum(self.count, 1), np.nan)
+        self.settle()
+        means = np.stack([powers.mean(count) for powers, count in zip(self.powers, self.counts, strict=True)])
+        return np.where(self.count > 0, means.reshape(*self.kinds, SIDE, SIDE), np.nan)
 
     @property
     def variance(self) -> np.ndarray:
-        """Sample variance per cell, float64 `(..., 64, 64)`; NaN below two maps."""
-        spread = self.values[2] - self.count * np.nan_to_num(self.mean) ** 2
-        return np.where(self.count > 1, np.maximum(spread, 0) / np.maximum(self.count - 1, 1), np.nan)
+        """Sample variance per cell, float64 `(..., 64, 64)`, never negative; NaN below two maps."""
+        self.settle()
+        spread = np.stack([powers.squares(count) for powers, count in zip(self.powers, self.counts, strict=True)])
+        return np.where(self.count > 1, spread.reshape(*self.kinds, SIDE, SIDE) / np.maximum(self.count - 1, 1), np.nan)

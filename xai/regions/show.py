@@ -15,7 +15,8 @@ from PIL import ImageDraw, ImageFont
 from xai import overlay, store
 from xai.errors import DataError, ImageError, nothing_left
 from xai.images import find, read
-from xai.overlays import cut, output_names, outside
+from xai.naming import cut, output_names, outside
+from xai.places import File, Place
 from xai.progress import bar
 from xai.regions.parts import Parts
 from xai.regions.source import Source, open_source
@@ -114,13 +115,15 @@ def described(source: Source, masks: str | Path | None) -> str:
     return {"mesh": "the face mesh", "template": "the mean face"}.get(source.kind, f"the label images in '{masks}'")
 
 
-def inner(file: Path, sources: Sequence[str | Path]) -> str:
+def inner(file: File, sources: Sequence[str | Path]) -> str:
     """Return a file's path below the source that it was found in; its name where it was named itself.
 
     Example:
         >>> inner(Path("faces/real/1.png"), ["faces"]), inner(Path("faces/real/1.png"), ["faces/real/1.png"])
         ('real/1.png', '1.png')
     """
+    if isinstance(file, Place):
+        return file.path
     homes = [Path(source) for source in sources if Path(source) in file.parents]
     return file.relative_to(homes[0]).as_posix() if homes else file.name
 

@@ -15,7 +15,7 @@ from xai.regions.collect import Measured
 from xai.regions.parts import units
 
 LEAST = 8  # images, below which a mean gets no interval and no test
-CELLS = 5_000_000  # measurements in hand at once
+CELLS = 400_000  # measurements in hand at once
 DOUBTFUL = 0.05  # p from which a difference is permuted but a few times
 FEW = 199  # permutations of such a one
 SIDES = 20  # images of each class, below which fakes are not compared with reals

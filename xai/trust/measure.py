@@ -29,7 +29,7 @@ from xai.trust import passes
 from xai.trust.faithful import FRACTIONS, ROAD_FRACTIONS, SQUARES, Found, Pair, Settings, Subject, Trial
 
 if TYPE_CHECKING:
-    from xai.shard import Item
+    from xai.items import Item
 
 SHARD = 16  # images whose results are written at once
 FORMAT = 1  # of a shard; also changed when the same input gives other results
@@ -119,6 +119,7 @@ def measure(
                 store.write_bytes(path, run(detector, some, known, layers, methods, settings, size, progress.update))
                 shard = load(path, settings)
             else:
+                store.touch(path)
                 progress.update(len(some))
             assert shard is not None
             shards.append(shard)
@@ -127,7 +128,7 @@ def measure(
 
 def decisive(detector: Any) -> dict[str, Any]:
     """Return all of a detector that decides its answers and maps."""
-    from xai.shard import known
+    from xai.items import known
 
     return known(detector)
 

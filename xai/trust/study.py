@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from xai import store
+from xai import raw, store
 from xai.detector import Detector
+from xai.items import Item
 from xai.maps.methods import pairs, parse
 from xai.progress import bar
 from xai.provenance import Request
-from xai.shard import Item
+from xai.recommend import Recommendation
+from xai.rows import Rows
 from xai.stream import batches
+from xai.study import taken
 from xai.trust import table, verdicts
-from xai.trust.measure import measure
+from xai.trust.measure import Faithfulness, measure
 from xai.trust.sanity import SIMILAR_FIELDS, STABLE_FIELDS, Sanity, looks, sanity
 
-FILES = ("sanity.csv", "stability.csv", "faithfulness.csv", "curves.csv")
+TABLES = ("sanity.csv", "stability.csv", "faithfulness.csv", "curves.csv")
+FILES = (*TABLES, raw.FAITHFUL)
 ROOM = 2**28  # bytes of images that the sanity checks hold at once
 LEAST = 8  # images that they take in any case
 SLOW = 4  # images on which a black box's methods are checked, each of which asks hundreds of times
@@ -29,7 +33,7 @@ SLOW = 4  # images on which a black box's methods are checked, each of which ask
 def believe(
     detector: Detector,
     items: Sequence[Item],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Rows,
     layers: Sequence[str],
     methods: Sequence[str],
     request: Request,
@@ -54,31 +58,46 @@ def believe(
         For `summary.json`: images, tests, maps (a verdict per map with the answer of each test), methods (one line
         each), meaning, recommended, untested, similar, stable, faithful, curves. None where nothing was to be tested.
     """
-    for name in FILES:
-        (out / name).unlink(missing_ok=True)  # of an earlier run
+    forget(out)
     if not request.checks:
         return None
-    by_index = {item.index: item for item in items}
-    chosen = [by_index[index] for index in sample(rows, request.checks, request.seed)]
-    targets = {row["index"]: row["label"] or row["prediction"] for row in rows}
+    few = rows.where(sample(rows, request.checks, request.seed))
+    chosen = taken(items, few)
+    targets = {row["index"]: row["label"] or row["prediction"] for row in few}
     say(f"testing {len(pairs(layers, methods))} maps on {len(chosen)} images")
     checked = some(chosen, fitting(detector.size) if detector.gradients else SLOW)
     found, count = check(detector, checked, targets, layers, methods, request.seed, batch_size, quiet)
     able = quick(methods, found)
-    tested, faithful, curves = 0, [], []
+    measured = None
     if able:
         measured = measure(detector, chosen, layers, able, out, seed=request.seed, batch_size=batch_size, quiet=quiet)
-        tested, faithful, curves = len(measured.index), table.faithful_rows(measured), table.curve_rows(measured)
         if measured.skipped:
             say(f"{len(measured.skipped)} of these could no longer be read: {', '.join(sorted(measured.skipped))}")
+    return conclude(found, count, measured, pairs(layers, methods), detector.recommendation(), out)
+
+
+def conclude(
+    found: Sanity, count: int, measured: Faithfulness | None, maps: Sequence[tuple[str, str]], known: Recommendation | None, out: Path
+) -> dict[str, Any]:
+    """Write the tables and return what becomes of every map.
+
+    Args:
+        found: by the sanity checks.
+        count: on so many images.
+        measured: how faithful the maps are; None where that was not measured.
+        maps: their (layer, method).
+        known: what a self-test of the architecture recommends.
+        out: the run directory.
+    """
+    tested, faithful, curves = (0, [], []) if measured is None else (len(measured.index), table.faithful_rows(measured), table.curve_rows(measured))
+    raw.write_faithful(out, measured)
     for name, fields, content in zip(
-        FILES, (SIMILAR_FIELDS, STABLE_FIELDS, table.FIELDS, table.CURVE_FIELDS), (found.similar, found.stable, faithful, curves), strict=True
+        TABLES, (SIMILAR_FIELDS, STABLE_FIELDS, table.FIELDS, table.CURVE_FIELDS), (found.similar, found.stable, faithful, curves), strict=True
     ):
         store.write_table(out / name, fields, ([row[field] for field in fields] for row in content))
-    known = detector.recommendation()
-    said = verdicts.answers(pairs(layers, methods), known, found.similar, found.verdicts(), found.untested, found.stable, faithful)
+    said = verdicts.answers(maps, known, found.similar, found.verdicts(), found.untested, found.stable, faithful)
     lines = verdicts.methods(said)
-    maps = [
+    judged = [
         {
             "layer": pair[0],
             "method": pair[1],
@@ -87,9 +106,15 @@ def believe(
         }
         for pair, tests in said.items()
     ]
-    told = {"images": tested, "checked": count, "tests": verdicts.TESTS, "methods": lines, "maps": maps}
+    told = {"images": tested, "checked": count, "tests": verdicts.TESTS, "methods": lines, "maps": judged}
     told |= {"meaning": verdicts.meaning(lines, known), "recommended": None if known is None else asdict(known), "stages": found.stages}
     return told | {"untested": found.untested, "similar": found.similar, "stable": found.stable, "faithful": faithful, "curves": curves}
+
+
+def forget(out: Path) -> None:
+    """Remove what an earlier run left."""
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
 
 
 def fitting(size: tuple[int, int]) -> int:
@@ -112,21 +137,21 @@ def quick(methods: Sequence[str], found: Sanity) -> list[str]:
     return [method for method in methods if parse(method).text not in found.untested]
 
 
-def sample(rows: Sequence[Mapping[str, Any]], count: int, seed: int) -> list[int]:
-    """Return the indices of up to `count` images, half of each class (as called, where there are no labels), unseen ones first.
+def sample(rows: Rows, count: int, seed: int) -> np.ndarray:
+    """Return the rows of up to `count` images, half of each class (as called, where there are no labels), unseen ones first.
 
     Where there is one class alone, all are of that.
     """
     rng = np.random.default_rng([seed, 6])
-    unique = list({row["sha256"]: row for row in reversed(rows)}.values())[::-1]
-    classes = {label: [row for row in unique if (row["label"] or row["prediction"]) == label] for label in ("real", "fake")}
-    shares = {"real": count // 2, "fake": count - count // 2} if all(classes.values()) else dict.fromkeys(classes, count)
-    chosen: list[int] = []
+    unique, trained = rows.firsts("sha256"), rows.among("split", "train", "valid")
+    called = np.where(rows.among("label", ""), rows.column("prediction"), rows.column("label"))
+    classes = {label: unique[called[unique] == label] for label in ("real", "fake")}
+    shares = {"real": count // 2, "fake": count - count // 2} if all(map(len, classes.values())) else dict.fromkeys(classes, count)
+    chosen = []
     for label, own in classes.items():
-        order = [own[place] for place in rng.permutation(len(own))]
-        order.sort(key=lambda row: row["split"] in ("train", "valid"))  # stable
-        chosen += [row["index"] for row in order[: shares[label]]]
-    return sorted(chosen)
+        order = rng.permutation(own)
+        chosen.append(order[np.argsort(trained[order], kind="stable")][: shares[label]])
+    return np.sort(np.concatenate(chosen))
 
 
 def check(
