@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, facing, finish, open_detector, say, scaling, shared, split_names, testing, training
+from xai.terminal import Commands, facing, finish, open_detector, say, scaling, shared, split_names, talk, testing, training
 from xai.version import VERSION
 
 LARGE = 50_000_000  # bytes of a page
@@ -40,9 +40,7 @@ def demo(out: str, size: int, count: int, epochs: int, seed: int, quiet: bool, a
     import_quietly()
     from train.demo import run
 
-    result = run(
-        Path(out), size=size, count=count, epochs=epochs, seed=seed, say=(lambda line: None) if quiet else say, quiet=quiet, render=render_page
-    )
+    result = run(Path(out), size=size, count=count, epochs=epochs, seed=seed, say=talk(quiet), quiet=quiet, render=render_page)
     if as_json:
         click.echo(json.dumps(result))
     else:
@@ -109,7 +107,7 @@ def train(
     network = {key: value for key, value in (("encoder", encoder), ("head", head)) if value}
     options = training_options(name, network=network, **choices)
     job: Any = autoencode.fit if name == "autoencoder" else fit.fit
-    result = job(name, data, folder, options, resume=resume, say=(lambda line: None) if quiet else say, quiet=quiet)
+    result = job(name, data, folder, options, resume=resume, say=talk(quiet), quiet=quiet)
     page = render_page(folder) if (folder / "metrics.json").exists() or name == "autoencoder" else None
     if as_json:
         keys = [key for key in ("metrics", "reconstruction") if key in result.card]
@@ -149,9 +147,8 @@ def zoo(data: str, out: str, networks: str | None, shares: str, augment: str, st
     from train.augment import Augment
 
     names = split_names(networks, "--networks", "network") if networks else comparison.USUAL
-    talk = (lambda line: None) if quiet else say
     found = comparison.compare(
-        data, out, names=names, shares=comparison.parse_shares(shares), augment=Augment.parse(augment), say=talk, quiet=quiet, **choices
+        data, out, names=names, shares=comparison.parse_shares(shares), augment=Augment.parse(augment), say=talk(quiet), quiet=quiet, **choices
     )
     page = render_page(Path(out))
     click.echo(json.dumps(found) if as_json else f"{comparison.text(found)}\nreport: {page}")
@@ -222,9 +219,8 @@ def explain(
 
     detector = open_detector(model, {name: choices.pop(name) for name in KEYWORDS})
     result = write_overlays(
-        detector.stretch() if stretch else detector, images, out, methods=split_names(methods), quiet=quiet,
-        say=(lambda line: None) if quiet else say, **choices,
-    )  # fmt: skip
+        detector.stretch() if stretch else detector, images, out, methods=split_names(methods), quiet=quiet, say=talk(quiet), **choices
+    )
     if as_json:
         click.echo(
             json.dumps({"images": result.images, "overlays": result.overlays, "empty": result.empty, "skipped": len(result.skipped), "out": out})
@@ -245,8 +241,7 @@ def regions(images: Sequence[str], out: str, regions: str, masks: str | None, li
     """Draw the parts of the face over IMAGES (files or folders), to see whether they lie where they should."""
     from xai.regions import show
 
-    talk = (lambda line: None) if quiet else say
-    result = show.show_regions(images, out, regions=regions, masks=masks, limit=limit, quiet=quiet, say=talk)
+    result = show.show_regions(images, out, regions=regions, masks=masks, limit=limit, quiet=quiet, say=talk(quiet))
     if as_json:
         click.echo(json.dumps({"images": result.images, "source": result.source, "parts": result.parts, "skipped": len(result.skipped), "out": out}))
     else:
@@ -278,9 +273,8 @@ def audit(
     positive = foreign["positive"]
     detector, engine = open_detector(model, foreign), Engine(kind, address, actors, cpus, gpus)
     result = audit_folder(
-        detector, data, out, request, positive=positive, engine=engine, batch_size=batch_size, clean=clean, quiet=quiet,
-        say=(lambda line: None) if quiet else say,
-    )  # fmt: skip
+        detector, data, out, request, positive=positive, engine=engine, batch_size=batch_size, clean=clean, quiet=quiet, say=talk(quiet)
+    )
     tell(result, layout, as_json, strict)
 
 
@@ -292,7 +286,7 @@ def merge(runs: Sequence[str], out: str, layout: str, strict: bool, quiet: bool,
     """Join RUNs that audited different images with the same model and options, on different machines say, and write the report."""
     from xai.merge import merge_runs
 
-    result = merge_runs(runs, out, command=("whyfake", *sys.argv[1:]), say=(lambda line: None) if quiet else say)
+    result = merge_runs(runs, out, command=("whyfake", *sys.argv[1:]), say=talk(quiet))
     tell(result, layout, as_json, strict)
 
 
@@ -323,12 +317,12 @@ def tell(result: Any, layout: str, as_json: bool, strict: bool) -> None:
 @click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images per channel.")
 @shared("layers", "split", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
 def features(
-    model: str, data: str | None, out: str, channels: str, steps: int, top: int, layers: str, split: str, batch_size: int | None,
-    limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **foreign: Any,
-) -> None:  # fmt: skip
+    model: str, data: str | None, out: str, split: str, limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **choices: Any
+) -> None:
     """Show what the channels of MODEL look for: pictures made to excite them, beside the strongest places in DATA."""
     from train.audit import Items, chosen
 
+    foreign = {name: choices.pop(name) for name in KEYWORDS}
     positive = foreign["positive"]
     detector = open_detector(model, foreign)
     from xai.features import write_features  # brings TensorFlow, which must be imported quietly first
@@ -339,9 +333,8 @@ def features(
         manifest, _ = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=False, positive=positive, out=out)
         items, name = Items(manifest), manifest.name
     found = write_features(
-        detector, items, out, layers=layers, channels=channels, steps=steps, top=top, seed=seed, limit=limit, data=name,
-        command=("whyfake", *sys.argv[1:]), batch_size=batch_size, quiet=quiet, say=(lambda line: None) if quiet else say,
-    )  # fmt: skip
+        detector, items, out, seed=seed, limit=limit, data=name, command=("whyfake", *sys.argv[1:]), quiet=quiet, say=talk(quiet), **choices
+    )
     page = render_page(found.folder)
     click.echo(json.dumps(found.counts | {"report": str(page)}) if as_json else f"{found.text}\nreport: {page}")
     finish(found.skipped, found.folder / "skipped.csv", strict)
@@ -370,7 +363,7 @@ def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: b
         choices["plants"] = tuple(split_names(plants, "--plants", "plant"))
     foreign = {name: choices.pop(name) for name in KEYWORDS if name != "size"}
     settings = Settings(seed=seed, foreign=foreign, **choices)
-    found = run(what, folder, settings, command=("whyfake", *sys.argv[1:]), say=(lambda line: None) if quiet else say, quiet=quiet)
+    found = run(what, folder, settings, command=("whyfake", *sys.argv[1:]), say=talk(quiet), quiet=quiet)
     page = render_page(found.folder)
     click.echo(json.dumps(found.summary) if as_json else f"{text(found.summary)}\nreport: {page}")
 

@@ -61,6 +61,11 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
+def talk(quiet: bool) -> Callable[[str], None]:
+    """Return `say`, or what says nothing."""
+    return (lambda line: None) if quiet else say
+
+
 def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds options which look and mean the same everywhere."""
     options = {

@@ -71,6 +71,8 @@ def _session(ray: Any, address: str | None, size: int) -> Iterator[None]:
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # ray.init takes this signal over
             stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        if address is None:
+            stack.callback(ray._raylet.Config.initialize, "")  # else this process goes on asking for the word
         stack.enter_context(_environment(QUIET if address else QUIET | TOKEN))
         options: dict[str, Any] = {"address": address}
         if address is None:
