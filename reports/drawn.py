@@ -51,7 +51,7 @@ class MapFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.file = h5py.File(path, "r", rdcc_nbytes=64 * 2**20)
+            self.file = h5py.File(path, "r", rdcc_nbytes=8 * 2**20)
         except OSError as error:
             raise RunError(f"{path.name} in {path.parent} cannot be read; {AGAIN}") from error
 

@@ -33,6 +33,7 @@ DENSITY = 0.75  # bytes a cell takes on a sheet
 SHEETS = 110  # sheets of maps in all, where that keeps them small enough
 TOGETHER = 600  # maps a sheet, at least
 SLICE = 4096  # maps in hand at once
+DECODED = 64  # pictures in hand at once
 UNKNOWN = 65535  # a share that there is not
 PARTS = 10_000  # steps of a share
 
@@ -116,16 +117,23 @@ def faces(run: Run, maps: MapFile, image: tuple[int, int]) -> dict[str, np.ndarr
         image: the network's input, `(height, width)`.
     """
     height, width = canvas(image, SIDE)
-    found = {}
-    for group in run.groups:
-        rows = [row for row, entry in enumerate(run.images) if group in ("all", entry.get("label", ""), entry.get("outcome", ""))]
-        chosen = spread(rows, min(FACES, len(rows)))
-        if chosen:
-            grey = sheets.together(
-                lambda row: cv2.resize(cv2.cvtColor(maps.picture(row), cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA), chosen
-            )
-            found[group] = np.rint(np.mean(grey, axis=0, dtype=np.float32)).astype(np.uint8)
-    return found
+    kinds = list(zip(run.images.column("label"), run.images.column("outcome"), strict=True))
+    rows = {group: [row for row, kind in enumerate(kinds) if group == "all" or group in kind] for group in run.groups}
+    chosen = {group: spread(own, min(FACES, len(own))) for group, own in rows.items() if own}
+    homes: dict[int, list[str]] = {}
+    for group, own in chosen.items():
+        for row in own:
+            homes.setdefault(row, []).append(group)
+    sums = {group: np.zeros((height, width), np.float32) for group in chosen}
+    wanted = sorted(homes)  # each is decoded once, a few at a time in memory
+    for some in (wanted[start : start + DECODED] for start in range(0, len(wanted), DECODED)):
+        grey = sheets.together(
+            lambda row: cv2.resize(cv2.cvtColor(maps.picture(row), cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA), some
+        )
+        for row, picture in zip(some, grey, strict=True):
+            for group in homes[row]:
+                sums[group] += picture
+    return {group: np.rint(total / len(chosen[group])).astype(np.uint8) for group, total in sums.items()}
 
 
 def payload(run: Run, maps: MapFile, choice: Choice, signs: Mapping[str, bool], shelf: Shelf) -> tuple[dict[str, Any], dict[str, Any]]:
