@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from xai.engine.desk import one_line
@@ -20,11 +20,8 @@ from xai.errors import RunError, WhyfakeError
 MISSING = "the Ray engine needs Ray: pip install 'whyfake[cluster]'"
 REACH = 5.0  # seconds to wait for a cluster to answer
 GONE = 6  # times in a row, with as long between them, that a cluster's head may not answer before it is given up
-STORE = 256 * 2**20  # bytes of shared memory for parts and results on their way, at least
+STORE = 2**28, 2**32  # bytes of shared memory for parts and results on their way, at least and at most; Ray puts more on disk
 QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1"}
-# Ray does as it is told by whoever reaches its ports, on a shared machine any user: a Ray started here asks for this word.
-# Without it Ray leaves one in the home folder, which clusters started there later would ask for.
-TOKEN = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def load() -> Any:
@@ -71,16 +68,24 @@ def _session(ray: Any, address: str | None, size: int) -> Iterator[None]:
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # ray.init takes this signal over
             stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-        if address is None:
-            stack.callback(ray._raylet.Config.initialize, "")  # else this process goes on asking for the word
-        stack.enter_context(_environment(QUIET if address else QUIET | TOKEN))
         options: dict[str, Any] = {"address": address}
-        if address is None:
-            # the address 127.0.0.1, as Ray does it on macOS: what is started here is for this machine alone
-            stack.enter_context(_set(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False))
+        if address:
+            stack.enter_context(_environment(QUIET))
+        else:
+            stack.callback(_forget, ray)
+            # Ray does as it is told by whoever reaches its ports: one started here asks for a word and is not heard
+            # elsewhere. Without the word Ray leaves one in the home folder, which clusters started later would ask for.
+            word = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            stack.enter_context(_environment(QUIET | word | {"RAY_worker_niceness": "0"}))  # as fast as without Ray
+            stack.enter_context(_set(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False))  # the address is 127.0.0.1
             folder = tempfile.mkdtemp(prefix="whyfake-ray-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            options = {"address": "local", "include_dashboard": False, "_temp_dir": folder, "object_store_memory": max(STORE, 4 * size)}
+            options = {
+                "address": "local",
+                "include_dashboard": False,
+                "_temp_dir": folder,
+                "object_store_memory": min(max(STORE[0], 4 * size), STORE[1]),
+            }
         gone = threading.Event()  # the cluster's head: then Ray's shutdown would end this process before it can say so
         stack.callback(lambda: None if gone.is_set() else ray.shutdown(wait_for_processes=address is None))
         try:
@@ -91,8 +96,11 @@ def _session(ray: Any, address: str | None, size: int) -> Iterator[None]:
         except WhyfakeError:
             raise
         except Exception as error:
+            if address == "auto" and isinstance(error, ConnectionError):
+                raise RunError("no Ray cluster runs on this machine; 'ray start --head' starts one, another machine's needs its address") from None
             what = f"the Ray cluster at '{address}' cannot be joined" if address else "Ray cannot be started on this machine"
-            hint = "; this machine must belong to it (ray start --address=...), from outside it is ray://host:10001" if address else ""
+            inside = address and not address.startswith("ray://")
+            hint = "; this machine must belong to it (ray start --address=...), from outside it is ray://host:10001" if inside else ""
             raise RunError(f"{what}: {one_line(error)}{hint}") from None
         if address and not ray.util.client.ray.is_connected() and threading.current_thread() is threading.main_thread():
             stack.enter_context(_watched(ray.get_runtime_context().gcs_address, gone))
@@ -168,6 +176,13 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _forget(ray: Any) -> None:
+    """Have Ray forget the word it was given: a cluster that this process joins later has another one or none."""
+    with suppress(AttributeError):  # other versions of Ray may not have them
+        ray._raylet.Config.initialize("")
+        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
