@@ -87,7 +87,7 @@ def inspect(data: str, out: str | None, positive: str | None, limit: int | None,
 @click.option("--encoder", type=click.Path(), help="Of encoder-classifier: the autoencoder's model or folder.")
 @click.option("--head", type=click.Choice(["dense", "conv"]), help="Of encoder-classifier.  [default: dense]")
 @click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training that was stopped.")
-@training()
+@training("workers")
 @shared("batch-size", "seed", "strict", "quiet", "json")
 def train(
     name: str, data: str, out: str | None, encoder: str | None, head: str | None, resume: bool, strict: bool, quiet: bool, as_json: bool,
@@ -98,9 +98,9 @@ def train(
     NAME is one of the networks of the reference. An autoencoder learns from images without labels;
     transfer:BACKBONE starts from any network of keras.applications.
     """
-    from xai.backend import import_quietly
+    from train.distribute import prepare
 
-    import_quietly()
+    prepare(choices["devices"])
     from train import autoencode, fit
 
     folder = Path(out or Path("runs") / name.replace(":", "-"))

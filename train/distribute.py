@@ -1,25 +1,36 @@
-"""Where the numbers are crunched: one device or all of one machine, in full or mixed precision."""
+"""Where the numbers are crunched: one device, all of one machine, or several machines as one; in full or mixed precision."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from xai.backend import import_quietly, silenced
+from xai.errors import WhyfakeError
+
 
 def scope(devices: str) -> Any:
-    """Return the context in which a model is built and compiled.
+    """Return the context in which a model is built, compiled and trained by one process.
 
     Args:
-        devices: "one", or "all" GPUs of this machine (its CPUs where it has none): every
-            step's batch is divided among them (`tf.distribute.MirroredStrategy`).
+        devices: "one" or "all" of this machine.
+
+    Raises:
+        WhyfakeError: "workers", which take a `train.team.Team`.
     """
-    if devices == "one":
-        return nullcontext()
+    if devices == "workers":
+        raise WhyfakeError("this is trained on one machine; expected --devices one or all")
+    return mirrored().scope() if devices == "all" else nullcontext()
+
+
+def mirrored() -> Any:
+    """Return what divides every step's batch among all GPUs of this machine, or its CPUs where it has none: `tf.distribute.MirroredStrategy`."""
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in found]).scope()
+    return tf.distribute.MirroredStrategy([device.name for device in found])
 
 
 @contextmanager
@@ -33,3 +44,16 @@ def policy(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def prepare(devices: str) -> None:
+    """Import TensorFlow without its start-up lines; for workers also without its first tensor, before which they have to meet."""
+    if devices != "workers":
+        import_quietly()
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")

@@ -15,12 +15,12 @@ from models import build
 from train import checkpoint, datasets, loop
 from train.balance import balanced, class_weights
 from train.datasets import Manifest
-from train.distribute import policy, scope
+from train.distribute import policy
 from train.evaluate import logits_of, write_evaluation
 from train.loop import Phase, Plan, Say
 from train.options import Options
 from train.pictures import curves
-from train.pipeline import feed
+from train.team import crew
 from xai import store
 from xai.calibration import fit_temperature
 from xai.crop import ready
@@ -79,26 +79,29 @@ def fit(
         The paths and the card.
 
     Raises:
-        WhyfakeError: the data cannot be split, the network cannot take the size, …
+        WhyfakeError: the data cannot be split, the network cannot take the size, a worker was lost, …
+        train.team.Done: this is a worker, but not the chief, who alone has results.
     """
     if name == "autoencoder":
         raise WhyfakeError("an autoencoder tells no classes apart; 'whyfake train autoencoder IMAGES' trains one")
-    out = store.make_folder(out)
+    team = crew(options, say)
+    out = store.make_folder(out) if team.chief else Path(out)
     manifest = datasets.prepared(data, seed=options.seed, test=options.test, valid=options.valid, positive=options.positive, quiet=quiet)
     learnt = balanced(reduced(manifest, options), options.balance, options.seed)
     for part in ("train", "valid"):
         if set(learnt.select(part).counts()) != set(datasets.CLASSES):
             raise DataError(f"'{data}' leaves {learnt.select(part).counts() or 'nothing'} in its {part} split; both classes are needed there")
-    with scope(options.devices):
+    with team.scope():
         model = built(name, options)
-        preprocessing = preparation(name, options)
-        training = feed(learnt.select("train"), preprocessing, options.batch_size, shuffle=options.seed, augment=options.augment)
-        validation = feed(manifest.select("valid"), preprocessing, options.batch_size)
-        weighted = class_weights(learnt) if options.balance == "class-weight" else None
-        loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
-        plan = Plan(phases(name, options), options.patience, options.momentum(training.count), loss, class_weights=weighted)
-        plan = replace(plan, key=identity(name, options, learnt), enough=options.enough)
-        rows = loop.run(model, training, validation, plan, out, resume=resume, say=say, quiet=quiet)
+    preprocessing = preparation(name, options)
+    training = team.feed(learnt.select("train"), preprocessing, options.batch_size, shuffle=options.seed, augment=options.augment)
+    validation = team.feed(manifest.select("valid"), preprocessing, options.batch_size)
+    weighted = class_weights(learnt) if options.balance == "class-weight" else None
+    loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
+    plan = Plan(phases(name, options), options.patience, options.momentum(training.count), loss, class_weights=weighted)
+    plan = replace(plan, key=identity(name, options, learnt), enough=options.enough)
+    rows = loop.run(model, training, validation, plan, out, crew=team, resume=resume, say=say, quiet=quiet)
+    team.finish(say)
     model = exported(model, name, options)
     card = {
         "name": name,

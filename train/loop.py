@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from train import calibrated, checkpoint
-from train.pipeline import Feed
+from train.distribute import mirrored
+from train.pipeline import Feed, feed
 from xai import store
 from xai.errors import WhyfakeError
 from xai.progress import bar
@@ -85,8 +86,67 @@ class Plan:
     enough: float = -1.0
 
 
+class Alone:
+    """A process that trains by itself: Keras' own `fit` and `evaluate`.
+
+    `train.team.Team` has the same methods for several processes, so that the epochs are the same.
+
+    Args:
+        devices: "one" or "all" of this machine.
+    """
+
+    chief = True  # writes files
+    feed = staticmethod(feed)
+
+    def __init__(self, devices: str = "one") -> None:
+        self.strategy = mirrored() if devices == "all" else None
+
+    def scope(self) -> Any:
+        """Return the context in which variables are made."""
+        return self.strategy.scope() if self.strategy else nullcontext()
+
+    def begin(self, out: Path, key: str, resume: bool) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]] | None:
+        """Return the state to go on from, None for the start."""
+        if resume:
+            return checkpoint.load(out, key)
+        checkpoint.remove(out)
+        return None
+
+    def train(self, model: Any, source: Feed, epoch: int, plan: Plan, tick: Callable[[], None]) -> dict[str, float]:
+        """Train one epoch; returns the loss and the metrics by name.
+
+        Args:
+            model: compiled.
+            source: of the batches.
+            epoch: from 0.
+            plan: how.
+            tick: called after every step.
+        """
+        import keras
+
+        watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: tick())
+        found = model.fit(source.epoch(epoch), verbose=0, shuffle=False, class_weight=plan.class_weights, callbacks=[watch])
+        return {name: float(values[-1]) for name, values in found.history.items()}
+
+    def measure(self, model: Any, source: Feed, plan: Plan) -> dict[str, float]:
+        """Return the loss and the metrics of all batches by name."""
+        return {name: float(value) for name, value in model.evaluate(source.epoch(), verbose=0, return_dict=True).items()}
+
+    def finish(self, say: Say) -> None:
+        """Go on to the results."""
+
+
 def run(
-    model: Any, training: Feed, validation: Feed, plan: Plan, out: Path, *, resume: bool = False, say: Say = lambda line: None, quiet: bool = True
+    model: Any,
+    training: Feed,
+    validation: Feed,
+    plan: Plan,
+    out: Path,
+    *,
+    crew: Any = None,
+    resume: bool = False,
+    say: Say = lambda line: None,
+    quiet: bool = True,
 ) -> list[dict[str, float]]:
     """Train; the model ends with the weights that had the lowest validation loss, as `criterion` reads it.
 
@@ -95,6 +155,7 @@ def run(
         training, validation: what to learn from.
         plan: how.
         out: gets `history.csv` and, until the end, `resume.h5`.
+        crew: who trains, `Alone` by default, or a `train.team.Team`.
         resume: go on from there.
         say: told a line per epoch.
         quiet: no progress bar.
@@ -105,9 +166,8 @@ def run(
     Raises:
         WhyfakeError: the loss is not finite from the start, or Keras stopped.
     """
-    state = checkpoint.load(out, plan.key) if resume else None
-    if not resume:
-        checkpoint.remove(out)
+    crew = crew or Alone()
+    state = crew.begin(out, plan.key, resume)
     progress = Progress(**state[0]) if state else Progress()
     best: list[np.ndarray] = state[1]["best"] if state else []
     if progress.epoch:
@@ -116,21 +176,23 @@ def run(
         if number < progress.phase:
             continue
         phase.prepare(model)
-        compile_model(model, plan, phase)
+        with crew.scope():
+            compile_model(model, plan, phase)
         statistics = Statistics()
         if state is not None:  # into the phase that was running
             restore(model, state[1])
             statistics.values = state[1]["statistics"]
             state = None
         while progress.epoch < phase.until and progress.waited < plan.patience and progress.lowest > plan.enough:
-            row, weights = one_epoch(model, training, validation, plan, progress.epoch, phase, statistics, quiet)
+            row, weights = one_epoch(model, training, validation, plan, progress.epoch, phase, statistics, crew, quiet)
             progress.epoch += 1
             progress.rows.append({"epoch": progress.epoch, "phase": number + 1, **row})
             progress.waited += 1
             if criterion(row) < progress.lowest:
                 progress.lowest, progress.waited, best = criterion(row), 0, weights
-            store.write_table(out / "history.csv", tuple(progress.rows[0]), (tuple(row.values()) for row in progress.rows))
-            if plan.keep:
+            if crew.chief:
+                store.write_table(out / "history.csv", tuple(progress.rows[0]), (tuple(row.values()) for row in progress.rows))
+            if crew.chief and plan.keep:
                 kept = {"best": best, "model": arrays(model), "adam": values(model.optimizer), "statistics": statistics.values}
                 checkpoint.save(out, plan.key, asdict(progress), kept)
             say(line(progress.rows[-1], plan.metrics))
@@ -160,7 +222,7 @@ def compile_model(model: Any, plan: Plan, phase: Phase) -> None:
 
 
 def one_epoch(
-    model: Any, training: Feed, validation: Feed, plan: Plan, epoch: int, phase: Phase, statistics: Statistics, quiet: bool
+    model: Any, training: Feed, validation: Feed, plan: Plan, epoch: int, phase: Phase, statistics: Statistics, crew: Any, quiet: bool
 ) -> tuple[dict[str, float], list[np.ndarray]]:
     """Train one epoch and validate.
 
@@ -169,21 +231,25 @@ def one_epoch(
     """
     started = time.perf_counter()
     last = plan.phases[-1].until
+
+    def tick() -> None:
+        progress.update(min(training.batch_size, training.count - progress.n))
+        if plan.momentum:
+            statistics.step(model, plan.momentum)
+
     try:
         with warnings.catch_warnings(), bar(training.count, f"epoch {epoch + 1} of at most {last}", quiet=quiet) as progress:
             # how many images there are is known only when all have been read, since bad ones drop out
             warnings.filterwarnings("ignore", "Your input ran out of data")
-            weights, watch = plan.class_weights, ticker(progress, training, statistics, plan.momentum)
-            found = model.fit(training.epoch(epoch), verbose=0, shuffle=False, class_weight=weights, callbacks=[watch])
-            row = {name: float(values[-1]) for name, values in found.history.items()}
+            row = crew.train(model, training, epoch, plan, tick)
             with averaged(model, plan.momentum, statistics):
-                measured = model.evaluate(validation.epoch(), verbose=0, return_dict=True)
+                measured = crew.measure(model, validation, plan)
                 weights_now = model.get_weights()
     except (ValueError, RuntimeError) as error:
         readable(training, validation)
         raise WhyfakeError(f"training stopped: {' '.join(str(error).split())[:300]}") from None
     readable(training, validation)
-    row |= {f"val_{name}": float(value) for name, value in measured.items()}
+    row |= {f"val_{name}": value for name, value in measured.items()}
     return row | {"learning_rate": phase.learning_rate, "seconds": time.perf_counter() - started}, weights_now
 
 
@@ -248,19 +314,6 @@ def averaged(model: Any, momentum: float, statistics: Statistics) -> Any:
     finally:
         for variable, value in zip(lent, raw, strict=True):
             variable.assign(value)
-
-
-def ticker(progress: Any, source: Feed, statistics: Statistics, momentum: float) -> Any:
-    """Return the Keras callback that moves a progress bar and the average of the statistics."""
-    import keras
-
-    class Ticker(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            progress.update(min(source.batch_size, source.count - progress.n))
-            if momentum:
-                statistics.step(self.model, momentum)
-
-    return Ticker()
 
 
 def arrays(model: Any) -> list[np.ndarray]:

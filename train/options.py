@@ -35,7 +35,7 @@ class Options:
         images: training images at most; validation and test stay whole, for learning curves.
         frozen: of transfer learning, epochs with the pretrained part frozen before all is tuned.
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
-        devices: "one" or "all" of this machine.
+        devices: "one" or "all" of this machine, or "workers": of all machines that TF_CONFIG names; batches are for all together.
         network: arguments of the network's own `build`.
         enough: validation loss from which down nothing is left to learn; the training ends there. Below 0: never.
 

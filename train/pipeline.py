@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,68 @@ from xai.images import read
 from xai.preprocess import Preprocessing
 
 CACHE_SHARE = 0.25  # of the free memory; decoded pixels that fit are kept between epochs
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one process of several takes of every batch: some of as many equal slices as there are replicas.
+
+    Args:
+        first: of its slices, from 0.
+        count: of its slices, one a replica.
+        replicas: slices of a batch, over all processes.
+    """
+
+    first: int
+    count: int
+    replicas: int
+
+    def slices(self, size: int) -> list[tuple[int, int]]:
+        """Return where each own slice of a batch of `size` images begins and ends.
+
+        Sizes differ by one image at most. A last batch with fewer images than replicas goes
+        whole to each of them: TensorFlow's convolutions take no empty batch.
+
+        Example:
+            >>> Part(0, 1, 2).slices(5), Part(1, 1, 2).slices(5), Part(1, 1, 2).slices(1)
+            ([(0, 3)], [(3, 5)], [(0, 1)])
+        """
+        if size < self.replicas:
+            return [(0, size)] * self.count
+        least, more = divmod(size, self.replicas)
+        cuts = [place * least + min(place, more) for place in range(self.first, self.first + self.count + 1)]
+        return list(itertools.pairwise(cuts))
+
+    def taken(self, data: Any, total: int, batch_size: int) -> tuple[Any, Any]:
+        """Keep the own images of a `tf.data.Dataset` of `total`.
+
+        Returns:
+            The data set, and what maps an image's place in it (an int64 tensor) to its place among all.
+        """
+        whole, rest = divmod(total, batch_size)
+        (start, stop), (begin, end) = span(self.slices(batch_size)), span(self.slices(rest))
+        size = stop - start
+
+        def own(place: Any, example: Any) -> Any:
+            number, inside = place // batch_size, place % batch_size
+            return tf.where(number < whole, (inside >= start) & (inside < stop), (inside >= begin) & (inside < end))
+
+        def among_all(place: Any) -> Any:
+            return tf.where(
+                place < whole * size, place // size * batch_size + start + place % size, whole * batch_size + begin + place - whole * size
+            )
+
+        return data.enumerate().filter(own).map(lambda place, example: example), among_all
+
+
+def span(slices: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return where slices side by side begin and end.
+
+    Example:
+        >>> span([(4, 6), (6, 7)])
+        (4, 7)
+    """
+    return slices[0][0], slices[-1][1]
 
 
 @dataclass(slots=True)
@@ -44,27 +108,36 @@ class Feed:
     target: str
     skipped: dict[str, str] = field(default_factory=dict)
 
-    def epoch(self, number: int = 0) -> Any:
+    def epoch(self, number: int = 0, part: Part | None = None) -> Any:
         """Return one epoch's batches: float32 images `(N, h, w, 3)` in [0, 255] and their targets.
 
         Order and augmentation depend on the seed and the epoch alone, so that a training
         that goes on after a kill sees what it would have seen.
+
+        Args:
+            number: of the epoch, from 0.
+            part: take these slices of every batch alone, the others being another process's;
+                asks for images that can all be read, or the others' places would shift.
         """
-        data = self.order if self.images is None else self.images
+        data, among_all, size = self.order if self.images is None else self.images, lambda place: place, self.batch_size
         if self.seed is not None:
             mixed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
             data = data.shuffle(self.count, seed=mixed, reshuffle_each_iteration=False)
+        if part:
+            data, among_all = part.taken(data, int(self.order.cardinality()), self.batch_size)
+            start, stop = span(part.slices(self.batch_size))
+            size = stop - start
         if self.images is None:
             data = self.decode(data)
         if self.augment:
-            start = np.random.SeedSequence([self.seed or 0, number, 1]).generate_state(1)[0] >> 1  # int32 holds 31 bits
+            seed = np.random.SeedSequence([self.seed or 0, number, 1]).generate_state(1)[0] >> 1  # int32 holds 31 bits
 
             def changed(place: Any, example: Any) -> Any:
                 image, label = example
-                return self.augment.apply(image, tf.stack([int(start), 100 * tf.cast(place, tf.int32)])), label
+                return self.augment.apply(image, tf.stack([int(seed), 100 * tf.cast(among_all(place), tf.int32)])), label
 
             data = data.enumerate().map(changed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return data.batch(self.batch_size).map(self.finished).prefetch(2)
+        return data.batch(size).map(self.finished).prefetch(2)
 
     def finished(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """Return a batch as the network takes it."""
@@ -100,7 +173,7 @@ def feed(
     def pixels(index: np.ndarray) -> np.ndarray:
         row = rows[int(index)]
         try:
-            image = preprocessing.fit(preprocessing.view(read(manifest.root / row.path))[0])
+            image = preprocessing.fit(preprocessing.view(read(manifest.file(row)))[0])
         except ImageError as error:
             skipped[row.path] = str(error)
             return np.zeros((0, 0, 3), np.uint8)

@@ -147,8 +147,13 @@ def adding(options: list[Callable[..., Any]]) -> Callable[[Callable[..., Any]], 
     return decorate
 
 
-def training() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds what `train` and `zoo` both take; names as in `train.options.Options`."""
+def training(*devices: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds what `train` and `zoo` both take; names as in `train.options.Options`.
+
+    Args:
+        devices: what --devices may be beside one and all. Several machines are one more answer to its
+            question; a flag of their own could contradict it.
+    """
     return adding(
         [
             click.option("--size", type=click.IntRange(1), help="Side of the input in pixels.  [default: its project's, 1024 for alexnet18]"),
@@ -182,7 +187,10 @@ def training() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 "--precision", default="float32", show_default=True, type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
                 help="Mixed precision is faster on GPUs; the saved model is float32.",
             ),
-            click.option("--devices", default="one", show_default=True, type=click.Choice(["one", "all"]), help="Of this machine, to train on."),
+            click.option(
+                "--devices", default="one", show_default=True, type=click.Choice(["one", "all", *devices]),
+                help="Of this machine, to train on" + ("; workers: with those on other machines that TF_CONFIG names." if devices else "."),
+            ),
         ]
     )  # fmt: skip
 

@@ -173,7 +173,7 @@ def _stream(ray: Any, actor: type, parts: Mapping[int, bytes], most: int, cpus: 
         for table in answers.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):
             (row,) = table.to_pylist()
             yield row["number"], row["kind"], row["body"]
-    except (ray.exceptions.RayError, RuntimeError) as error:
+    except Exception as error:
         raise RunError(f"Ray stopped: {one_line(error)}") from None
 
 

@@ -99,8 +99,8 @@ def _session(ray: Any, address: str | None, size: int) -> Iterator[None]:
             if address == "auto" and isinstance(error, ConnectionError):
                 raise RunError("no Ray cluster runs on this machine; 'ray start --head' starts one, another machine's needs its address") from None
             what = f"the Ray cluster at '{address}' cannot be joined" if address else "Ray cannot be started on this machine"
-            inside = address and not address.startswith("ray://")
-            hint = "; this machine must belong to it (ray start --address=...), from outside it is ray://host:10001" if inside else ""
+            belong = "; this machine must belong to it (ray start --address=...) or use ray://host:10001, and know its token if it has one"
+            hint = belong if address and not address.startswith("ray://") else ""
             raise RunError(f"{what}: {one_line(error)}{hint}") from None
         if address and not ray.util.client.ray.is_connected() and threading.current_thread() is threading.main_thread():
             stack.enter_context(_watched(ray.get_runtime_context().gcs_address, gone))
