@@ -33,7 +33,6 @@ DENSITY = 0.75  # bytes a cell takes on a sheet
 SHEETS = 110  # sheets of maps in all, where that keeps them small enough
 TOGETHER = 600  # maps a sheet, at least
 SLICE = 4096  # maps in hand at once
-DECODED = 64  # pictures in hand at once
 UNKNOWN = 65535  # a share that there is not
 PARTS = 10_000  # steps of a share
 
@@ -125,14 +124,11 @@ def faces(run: Run, maps: MapFile, image: tuple[int, int]) -> dict[str, np.ndarr
         for row in own:
             homes.setdefault(row, []).append(group)
     sums = {group: np.zeros((height, width), np.float32) for group in chosen}
-    wanted = sorted(homes)  # each is decoded once, a few at a time in memory
-    for some in (wanted[start : start + DECODED] for start in range(0, len(wanted), DECODED)):
-        grey = sheets.together(
-            lambda row: cv2.resize(cv2.cvtColor(maps.picture(row), cv2.COLOR_RGB2GRAY), (width, height), interpolation=cv2.INTER_AREA), some
-        )
-        for row, picture in zip(some, grey, strict=True):
-            for group in homes[row]:
-                sums[group] += picture
+    for row in sorted(homes):  # each is decoded once, and in this thread: others would keep memory of their own
+        grey = cv2.cvtColor(maps.picture(row), cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        for group in homes[row]:
+            sums[group] += small
     return {group: np.rint(total / len(chosen[group])).astype(np.uint8) for group, total in sums.items()}
 
 

@@ -21,7 +21,7 @@ def scope(devices: str) -> Any:
         WhyfakeError: "workers", which take a `train.team.Team`.
     """
     if devices == "workers":
-        raise WhyfakeError("this is trained on one machine; expected --devices one or all")
+        raise WhyfakeError("this network is trained on one machine; expected --devices one or all")
     return mirrored().scope() if devices == "all" else nullcontext()
 
 

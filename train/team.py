@@ -227,7 +227,7 @@ class Team:
             total = self.summed(np.concatenate([np.ravel(state) for state in states]))
         for variable, value in zip((v for metric in metrics for v in metric.variables), step.parts(total, states), strict=True):
             variable.assign(value)
-        row = {metric.name: float(metric.result()) for metric in metrics}
+        row = {metric.name: float(metric.result()) for metric in sorted(metrics, key=lambda metric: metric.name)}  # as Keras orders them
         return dict(json.loads(self.told(json.dumps(row).encode())))  # the chief's, lest the last bit parts the ways
 
     def told(self, data: bytes, by: int = 0) -> bytes:

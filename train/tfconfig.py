@@ -210,7 +210,7 @@ def listener(own: Seat) -> socket.socket:
         return socket.create_server(("", port), backlog=256)
     except OSError as error:
         raise WhyfakeError(
-            f"port {port} of {own.name(own.index)} cannot be taken ({error.strerror}); end what uses it, or give another in TF_CONFIG"
+            f"port {port} of {own.name(own.index)} cannot be taken ({os.strerror(error.errno or 0)}); end what uses it, or give another in TF_CONFIG"
         ) from None
 
 

@@ -25,7 +25,7 @@ from xai.version import VERSION
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2  # parts given to each process: one under work, one waiting, so that it never idles
+FEW = 4  # parts a process, up to which none is handed out before a process is free for it: another may be idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +167,9 @@ def _stream(ray: Any, actor: type, parts: Mapping[int, bytes], most: int, cpus: 
     data = ray.data.from_items(rows, override_num_blocks=len(rows))  # a block is what Ray hands out and repeats
     data.context.enable_progress_bars = data.context.print_on_execution_start = False
     most = min(most, len(rows))
-    pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=most, max_size=most, max_tasks_in_flight_per_actor=AHEAD)
-    answers = data.map(actor, compute=pool, num_cpus=cpus, num_gpus=gpus or None, runtime_env={"env_vars": _threads(cpus, gpus)})
+    ahead = 1 if len(rows) <= FEW * most else 2  # with many, one waits beside the one under work, so that no process idles
+    pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=most, max_size=most, max_tasks_in_flight_per_actor=ahead)
+    answers = data.map(actor, compute=pool, num_cpus=cpus, num_gpus=gpus or None, runtime_env={"env_vars": _share(cpus, gpus)})
     try:
         for table in answers.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):
             (row,) = table.to_pylist()
@@ -177,16 +178,17 @@ def _stream(ray: Any, actor: type, parts: Mapping[int, bytes], most: int, cpus: 
         raise RunError(f"Ray stopped: {one_line(error)}") from None
 
 
-def _threads(cpus: float, gpus: float) -> dict[str, str]:
-    """Return the environment of an actor's process: as many threads as it has CPUs, so that actors do not fight.
+def _share(cpus: float, gpus: float) -> dict[str, str]:
+    """Return the environment in which an actor's libraries keep to its CPUs and GPUs, so that actors do not fight.
 
     Example:
-        >>> _threads(2.5, 0)["OMP_NUM_THREADS"]
+        >>> _share(2.5, 0)["OMP_NUM_THREADS"]
         '2'
     """
     names = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENCV_FOR_THREADS_NUM TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS"
-    # TensorFlow's first process on a GPU would take all its memory
-    return dict.fromkeys(names.split(), str(max(1, int(cpus)))) | ({"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if gpus else {})
+    threads = dict.fromkeys(names.split(), str(max(1, int(cpus))))
+    # TensorFlow takes all memory of all GPUs that it sees: with a share of one it must not, without one it must see none
+    return threads | ({"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if gpus else {"CUDA_VISIBLE_DEVICES": "-1"})
 
 
 @contextmanager

@@ -134,7 +134,7 @@ class Desk:
     def killed(self, name: str) -> str:
         """Return how often and where attempts ended with the process."""
         hosts = {path.read_text(encoding="utf-8") for path in self.folder.glob(f"{name}.*")}
-        return f"{self.attempts} times (on {listed(sorted(hosts))}); too little memory is the usual cause"
+        return f"{self.attempts} times on {listed(sorted(hosts))}; too little memory is the usual cause"
 
 
 def raised(error: WhyfakeError) -> tuple[str, bytes]:

@@ -127,6 +127,8 @@ def _watched(head: str, gone: threading.Event) -> Iterator[None]:
                 missed = 0
             except OSError:
                 missed += 1
+        if over.is_set():
+            return
         gone.set()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 

@@ -242,7 +242,7 @@ def sealed(buffer: io.BytesIO) -> memoryview:
 def unreached(path: Path) -> bool:
     """Say whether the network kept an image from a shard, which is then worth another try."""
     with h5py.File(path, "r") as file:
-        return bool(file.attrs["unreached"])
+        return bool(file.attrs.get("unreached", False))
 
 
 def whole(path: Path) -> bool:
