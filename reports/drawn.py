@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,10 +78,16 @@ class MapFile:
         placement = self.placement(stored)
         return draw(self.cells(stored, ()), placement, canvas(placement.image, side))
 
-    def small(self, layer: str, method: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return small copies of all maps: int16 `(N, h, w)` in [-32767, 32767] and what 32767 stands for, float32 `(N,)`."""
+    def small(self, layer: str, method: str, images: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yield small copies of all maps, so many images at once.
+
+        Yields:
+            The first one's row, the copies, int16 `(n, h, w)` in [-32767, 32767], and what 32767 stands for, float32 `(n,)`.
+        """
         values, scale = (self.dataset(f"{kind}/{store.home(layer, method)}") for kind in ("small", "scale"))
-        return self.read(values, ()), self.read(scale, ())
+        for start in range(0, len(values), images):
+            where = slice(start, start + images)
+            yield start, self.read(values, where), self.read(scale, where)
 
     def small_shape(self, layer: str, method: str) -> tuple[int, int]:
         """Return height and width of a small copy."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cv2
@@ -32,7 +31,7 @@ LEAST = 1_700  # bytes for all maps of each of very many
 DENSITY = 0.75  # bytes a cell takes on a sheet
 SHEETS = 110  # sheets of maps in all, where that keeps them small enough
 TOGETHER = 600  # maps a sheet, at least
-SLICE = 4096  # maps in hand at once
+SLICE = 1024  # maps in hand at once
 UNKNOWN = 65535  # a share that there is not
 PARTS = 10_000  # steps of a share
 
@@ -158,11 +157,9 @@ def payload(run: Run, maps: MapFile, choice: Choice, signs: Mapping[str, bool], 
         if names is not None and mass is not None:
             chunks[f"shares-{number}"] = shares(summed(mass[list(choice.rows)], table))
     per = max(math.ceil(len(choice.rows) / max(1, SHEETS // len(pairs))), TOGETHER)
-    work: list[Callable[[], dict[str, Any]]] = [partial(pictures.write, maps, choice.rows, shelf)]
+    shown = pictures.write(maps, choice.rows, shelf)
     for number, pair in enumerate(pairs):
-        work.append(partial(chunk, run, maps, choice.rows, pair, Look(signs[pair[1]], side, per, f"map-{number}"), shelf))
-    shown, *drawn = sheets.together(lambda task: task(), work)
-    chunks |= {f"pair-{number}": found for number, found in enumerate(drawn)}
+        chunks[f"pair-{number}"] = chunk(run, maps, choice.rows, pair, Look(signs[pair[1]], side, per, f"map-{number}"), shelf)
     numbers = {pair: number for number, pair in enumerate(pairs)}
     data = {
         "layers": list(run.layers),
@@ -256,10 +253,14 @@ class Look:
 
 def chunk(run: Run, maps: MapFile, rows: Sequence[int], pair: tuple[str, str], look: Look, shelf: Shelf) -> dict[str, Any]:
     """Return the chunk of one layer and method, its sheets written."""
-    kept, scales = maps.small(*pair)
-    slices = [list(rows[start : start + SLICE]) for start in range(0, len(rows), SLICE)]
-    drawn = [grey(kept[some], scales[some], look.signed, look.side) for some in slices]
-    tiles, scale = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    height, width = miniature.shape(maps.small_shape(*pair), look.side)
+    tiles, scale = np.zeros((len(rows), height, width), np.uint8), np.zeros(len(rows), np.float32)
+    order = np.argsort(rows, kind="stable")
+    ascending = np.array(rows)[order]
+    for first, kept, scales in maps.small(*pair, SLICE):
+        there = slice(*np.searchsorted(ascending, (first, first + len(kept))))
+        some = ascending[there] - first
+        tiles[order[there]], scale[order[there]] = grey(kept[some], scales[some], look.signed, look.side)
     maxima = run.images.column(f"max:{pair[0]}:{pair[1]}")
     highest = [words.real(maxima[row]) for row in rows]
     strongest = np.array([0.0 if value is None else value for value in highest], "<f4")  # (N,)

@@ -47,8 +47,8 @@ def write(maps: MapFile, rows: Sequence[int], shelf: Shelf) -> dict[str, Any]:
     if side > small:
         plans["large"] = (Plan.of(len(rows), side, side, per), "webp", quality)
 
-    def draw(part: tuple[int, int]) -> tuple[list[tuple[int, int]], dict[str, bytes]]:
-        start, end = part
+    def draw(sheet: tuple[int, tuple[int, int]]) -> tuple[list[tuple[int, int]], dict[str, str]]:
+        index, (start, end) = sheet
         sizes = []
         drawn = {name: plan.blank(end - start) for name, (plan, *_) in plans.items()}
         for slot, row in enumerate(rows[start:end]):
@@ -56,13 +56,17 @@ def write(maps: MapFile, rows: Sequence[int], shelf: Shelf) -> dict[str, Any]:
             sizes.append((picture.shape[0], picture.shape[1]))
             for name, (plan, *_) in plans.items():
                 plan.place(drawn[name], slot, fitted(picture, plan.height))
-        return sizes, {name: sheets.lossy(drawn[name], ending, quality) for name, (_, ending, quality) in plans.items()}
+        # Written at once: all sheets of a large run together would take more memory than anything else on its page.
+        return sizes, {
+            name: shelf.picture(f"sheets/{name}-{index}.{ending}", sheets.lossy(drawn.pop(name), ending, quality))
+            for name, (_, ending, quality) in plans.items()
+        }
 
-    found = sheets.together(draw, list(plans["small"][0].sheets()))
+    found = sheets.together(draw, list(enumerate(plans["small"][0].sheets())))
     sizes = np.array([size for part, _ in found for size in part], "<u2").reshape(-1, 2)
     record: dict[str, Any] = {"small": None, "large": None, "sizes": sizes}
-    for name, (plan, ending, _) in plans.items():
-        record[name] = plan.record([shelf.picture(f"sheets/{name}-{index}.{ending}", part[name]) for index, (_, part) in enumerate(found)])
+    for name, (plan, *_) in plans.items():
+        record[name] = plan.record([addresses[name] for _, addresses in found])
     return record
 
 

@@ -98,7 +98,7 @@ def together(work: Callable[[T], Any], parts: Sequence[T]) -> list[Any]:
 
 
 def maps(name: str, values: np.ndarray, per: int, shelf: Shelf) -> dict[str, Any]:
-    """Write the maps of one layer and method.
+    """Write the maps of one layer and method, each sheet as soon as it is drawn.
 
     Args:
         name: of the sheets.
@@ -111,5 +111,8 @@ def maps(name: str, values: np.ndarray, per: int, shelf: Shelf) -> dict[str, Any
     """
     plan = Plan.of(len(values), values.shape[1], values.shape[2], per, BORDER)
 
-    drawn = together(lambda part: charts.lossless(plan.full(values[slice(*part)])), list(plan.sheets()))
-    return plan.record([shelf.picture(f"sheets/{name}-{index}.webp", content) for index, content in enumerate(drawn)])
+    def draw(sheet: tuple[int, tuple[int, int]]) -> str:
+        index, part = sheet
+        return shelf.picture(f"sheets/{name}-{index}.webp", charts.lossless(plan.full(values[slice(*part)])))
+
+    return plan.record(together(draw, list(enumerate(plan.sheets()))))

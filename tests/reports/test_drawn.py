@@ -47,7 +47,7 @@ def test_errors_name_what_is_missing(make_run: Callable[..., Path]) -> None:
         with pytest.raises(RunError, match=r"lacks '/maps/conv9/hirescam'"):
             maps.box("conv9", "hirescam")
         with pytest.raises(RunError, match=r"lacks '/small/conv9/hirescam'"):
-            maps.small("conv9", "hirescam")
+            next(maps.small("conv9", "hirescam", 9))
         with pytest.raises(RunError, match=r"holds 6 images, but images.csv has 7 rows"):
             maps.check(7)
     with h5py.File(path, "a") as file:
