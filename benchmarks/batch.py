@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import memory as used
+
 SIZE, IMAGES, ROUNDS = 1024, 48, 3
 FEW, MANY, SMALL = 200, 2000, 256  # images for the memory, and their side
 
@@ -71,7 +73,6 @@ def compare() -> dict[str, float]:
 
 def peak(count: int) -> dict[str, Any]:
     """Write overlays of so many small images in this process and return its peak memory."""
-    import resource
 
     from models import build
     from xai import wrap
@@ -80,7 +81,7 @@ def peak(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = drawn(Path(name) / "in", count, SMALL)
         write_overlays(wrap(build("alexnet18", SMALL)), [folder], Path(name) / "out", layers="conv", methods=["hirescam"], batch_size=32)
-    return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"mib": used.peak() / 2**20}
 
 
 def memory() -> dict[str, float]:

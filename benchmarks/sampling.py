@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import memory as used
 from benchmarks.onepass import setting, timed
 from benchmarks.rival import rival
 
@@ -48,13 +49,12 @@ def compare() -> dict[str, float]:
 
 def scorecam() -> dict[str, float]:
     """Map the last convolution (128 channels) of one image and return seconds and peak memory."""
-    import resource
 
     from xai.maps.mapped import compute
 
     detector, _, images, layers = setting("alexnet18", 1024, 1)
     seconds = timed(lambda: compute(detector, images, layers[-1:], ["scorecam"]))
-    return {"seconds": seconds, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return {"seconds": seconds, "gib": used.peak() / 2**30}
 
 
 def memory() -> dict[str, float]:

@@ -49,7 +49,7 @@ def policy(precision: str) -> Iterator[None]:
 def prepare(devices: str) -> None:
     """Import TensorFlow without its start-up lines; for workers also without its first tensor, before which they have to meet."""
     if devices != "workers":
-        import_quietly()
+        import_quietly(training=True)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silenced():

@@ -19,6 +19,7 @@ from xai.engine.engines import LOCAL, Engine
 from xai.engine.shard import Made
 from xai.errors import DataError, ImageError, nothing_left, readable
 from xai.gather import listing
+from xai.heap import trim
 from xai.images import read
 from xai.items import Item, Work, digest, known
 from xai.mapfile import merge
@@ -134,6 +135,7 @@ def audit(
     say_size(items, work, where, say)
     shelf = Shelf.open(out)
     made, failed = make(detector, items, work, out, engine, batch_size, quiet, say)
+    trim()
     clock["maps"] = time.perf_counter()
     shards = [out / "shards" / f"{one.name}.h5" for one in made]
     found = listing(shards, detector.threshold, source.kind if source else "", seen)
@@ -142,6 +144,7 @@ def audit(
     if not len(rows):
         raise DataError(f"{nothing_left(len(items), skipped)}; '{out / 'skipped.csv'}' says why")
     maps, measured, differences = merge(shards, found, work.pairs, where, source.names if source else None, work.dtype, out)
+    trim()
     clock["merge"] = time.perf_counter()
     context: dict[str, Any] = {
         "detector": detector,
@@ -156,6 +159,7 @@ def audit(
     parts = study(rows, measured, source, claims, trusted(detector), partial(swap, source=source, **context), request, out)
     clock["parts"] = time.perf_counter()
     trust = believe(layers=layers, methods=methods, **context)
+    trim()
     clock["trust"] = time.perf_counter()
     summary = store.plain(summarise(rows, skipped, maps, parts | {"aligned": differences, "trust": trust}, detector.threshold, uncarded(detector)))
     write_images(out, rows)
@@ -171,6 +175,7 @@ def audit(
     store.write_json(out / "summary.json", summary)
     if clean:
         shelf.clean(say)
+    trim()
     return Audited(out, summary, skipped)
 
 

@@ -7,12 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from xai import heap
 
-def import_quietly() -> None:
-    """Import TensorFlow and Keras once, their start-up log thrown away."""
+
+def import_quietly(training: bool = False) -> None:
+    """Import TensorFlow and Keras once, their start-up log thrown away.
+
+    Args:
+        training: let TensorFlow do several things at once, which its input pipelines need. Otherwise one layer is
+            computed after the other, by all cores: that is no slower, and how much memory a pass takes does not
+            depend on which layers happen to meet.
+    """
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not training:
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    heap.frugal()
     with silenced():
         import keras  # noqa: F401
         import tensorflow as tf
