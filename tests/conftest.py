@@ -72,6 +72,14 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory) -> Path:
+    """The tiny flatten-head model as a file."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.keras"
+    tiny_model().save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny_image():
     """Red 1 everywhere, green 2 everywhere: conv is 4 in channel 0 and 8 in channel 1."""
     image = np.zeros((1, 8, 8, 3), np.float32)

@@ -75,6 +75,14 @@ class Folder:
         raise NotImplementedError
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Say whether an entry is a folder or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Disk(Folder):
     """A folder on disk.
@@ -104,7 +112,7 @@ class Disk(Folder):
         """Return the folders in it; links to folders count."""
         try:
             with os.scandir(self.path) as entries:
-                names = [entry.name for entry in entries if entry.is_dir()]
+                names = [entry.name for entry in entries if is_folder(entry)]
         except OSError as error:
             raise DataError(f"'{self}' cannot be listed: {error.strerror}; check its rights") from None
         return {name.lower(): Disk(self.path / name, self.root) for name in told_apart(names, self)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ CARD = "detector.json"
 UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|activation function|function):?) '([^']+)'")
 KERAS2 = frozenset(["TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"])  # what Keras 2 calls operations on tensors
 
+
+CONFIG = "config.json"  # of a .keras file
+LONGEST = 2**26  # bytes of it
+HUGE = re.compile(rb'"(units|filters)": *([0-9]{8,})')  # TensorFlow would try for ten seconds to find room for them
 
 EXPECTED = "expected .keras or .h5 (Keras), .onnx, or a SavedModel folder"
 EXPORT = "export the model with torch.onnx.export, or hand a function that calls it to xai.blackbox"
@@ -43,6 +49,8 @@ def read_model(path: Path, trust: bool = False) -> Any:
         raise ModelError(f"'{path.name}' is no model file; {EXPECTED}{f'; {HINTS[suffix]}' if suffix in HINTS else ''}")
     if suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ModelError(f"'{path}' is damaged or no Keras model (not a zip archive); copy it again")
+    if suffix == ".keras":
+        glance(path)
     import keras
 
     try:
@@ -52,6 +60,24 @@ def read_model(path: Path, trust: bool = False) -> Any:
                 return keras.saving.load_model(file, compile=False, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever the broken part raises
         raise ModelError(why_not(path.name, " ".join(str(error).split()))) from None
+
+
+def glance(path: Path) -> None:
+    """Refuse a `.keras` file whose description of the network is no network's, before Keras builds it.
+
+    Raises:
+        ModelError: it unpacks to too much, or asks for layers that no memory holds.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(CONFIG).file_size
+            text = archive.read(CONFIG) if size <= LONGEST else b""
+    except (KeyError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile):
+        return  # Keras says what is wrong
+    if size > LONGEST:
+        raise ModelError(f"'{path.name}' holds a description of {size / 1e6:,.0f} MB, which is no network's; copy it again, or save it again")
+    if huge := HUGE.search(text):
+        raise ModelError(f"'{path.name}' asks for {huge[1].decode()} of {huge[2].decode()}, more than memory holds; it is damaged or means harm")
 
 
 def why_not(name: str, reason: str) -> str:
@@ -79,7 +105,7 @@ def why_not(name: str, reason: str) -> str:
         )
     if "No model config" in reason or "model_config" in reason:
         return f"'{name}' holds weights only; give the whole model (model.save)"
-    return f"'{name}' cannot be loaded: {reason[:300]}"
+    return f"'{name}' cannot be loaded: {reason[:300]}; copy it again, or save it again with Keras"
 
 
 def is_savedmodel(path: Path) -> bool:
@@ -132,6 +158,8 @@ def sha256(path: str | File) -> str:
     if Path(path).is_dir():
         files = sorted(file for file in Path(path).rglob("*") if file.is_file() and file.name != CARD)
         return digest_of(files)
+    if not Path(path).is_file():  # a pipe or a device would be read for ever
+        raise OSError(errno.EINVAL, "not a file", str(path))
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
