@@ -10,12 +10,10 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, facing, finish, open_detector, say, scaling, shared, split_names, talk, testing, training
+from xai.terminal import Commands, facing, finish, open_detector, say, scaling, serving, shared, split_names, taken, talk, testing, training
 from xai.version import VERSION
 
 LARGE = 50_000_000  # bytes of a page
-FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
-KEYWORDS = ("positive", "size", "colour_order", "value_range", "crop", "output", "trust")  # the same, as functions call them
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -37,7 +35,7 @@ def demo(out: str, size: int, count: int, epochs: int, seed: int, quiet: bool, a
     """Draw portraits, train on them, audit the held-out ones."""
     from xai.backend import import_quietly
 
-    import_quietly()
+    import_quietly(training=True)
     from train.demo import run
 
     result = run(Path(out), size=size, count=count, epochs=epochs, seed=seed, say=talk(quiet), quiet=quiet, render=render_page)
@@ -102,10 +100,11 @@ def train(
 
     prepare(choices["devices"])
     from train import autoencode, fit
+    from train.options import worded
 
     folder = Path(out or Path("runs") / name.replace(":", "-"))
     network = {key: value for key, value in (("encoder", encoder), ("head", head)) if value}
-    options = training_options(name, network=network, **choices)
+    options = worded(name, network=network, **choices)
     job: Any = autoencode.fit if name == "autoencoder" else fit.fit
     result = job(name, data, folder, options, resume=resume, say=talk(quiet), quiet=quiet)
     page = render_page(folder) if (folder / "metrics.json").exists() or name == "autoencoder" else None
@@ -122,15 +121,6 @@ def train(
     finish(result.skipped, folder / "skipped.csv", strict)
 
 
-def training_options(name: str, *, augment: str, weights: str, network: dict[str, Any], **choices: Any) -> Any:
-    """Return the options of a training from the command line's words."""
-    from train.augment import Augment
-    from train.options import recipe
-
-    own = network | ({"weights": weights} if name.startswith("transfer:") else {})
-    return recipe(name, augment=Augment.parse(augment), network=own, **choices)
-
-
 @main.command()
 @click.argument("data")
 @click.option("--out", default="runs/zoo", show_default=True, help="Folder for the comparison and its trainings.")
@@ -142,7 +132,7 @@ def zoo(data: str, out: str, networks: str | None, shares: str, augment: str, st
     """Train several networks on DATA under one protocol and compare them; the same command goes on after a stop."""
     from xai.backend import import_quietly
 
-    import_quietly()
+    import_quietly(training=True)
     from train import zoo as comparison
     from train.augment import Augment
 
@@ -159,7 +149,7 @@ def zoo(data: str, out: str, networks: str | None, shares: str, augment: str, st
 @click.argument("model")
 @click.argument("data")
 @click.option("--out", help="Folder for metrics.json, predictions.csv and pictures.")
-@shared("split", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
+@shared("split", "batch-size", "limit", "seed", "foreign", "strict", "quiet", "json")
 def evaluate(
     model: str, data: str, out: str | None, split: str, batch_size: int | None, limit: int | None, seed: int, strict: bool, quiet: bool,
     as_json: bool, **foreign: Any,
@@ -168,8 +158,7 @@ def evaluate(
     from train.evaluate import evaluate as measure_all
     from xai.metrics import report as text
 
-    positive = foreign["positive"]
-    detector = open_detector(model, foreign)
+    detector, positive = open_detector(model, foreign)
     metrics, skipped = measure_all(
         detector, data, out=out, split=split, limit=limit, seed=seed, positive=positive, batch_size=batch_size, quiet=quiet
     )
@@ -181,12 +170,12 @@ def evaluate(
 
 @main.command()
 @click.argument("model")
-@shared(*FOREIGN, "json")
+@shared("foreign", "json")
 def layers(model: str, as_json: bool, **foreign: Any) -> None:
     """List the layers of MODEL that can be mapped, its head, and the method to trust by default."""
     from xai import layertable
 
-    detector = open_detector(model, foreign)
+    detector, _ = open_detector(model, foreign)
     click.echo(json.dumps(layertable.record(detector)) if as_json else layertable.text(detector))
 
 
@@ -210,14 +199,14 @@ def methods(as_json: bool) -> None:
 @click.option("--maps", is_flag=True, help="Also write maps.h5: raw maps at their own resolution, with their placement.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads that decode and write.")
 @click.option("--clean", is_flag=True, help="At the end, remove what earlier runs with other options noted in OUT/shards.")
-@shared("layers", "method", "stretch", "batch-size", "limit", *FOREIGN, "strict", "quiet", "json")
+@shared("layers", "method", "stretch", "batch-size", "limit", "foreign", "strict", "quiet", "json")
 def explain(
     model: str, images: Sequence[str], out: str, stretch: bool, methods: str, strict: bool, quiet: bool, as_json: bool, **choices: Any
 ) -> None:  # fmt: skip
     """Write overlays, one per image x layer x method, for IMAGES (files or folders); the same command goes on where it was stopped."""
     from xai.overlays import write_overlays
 
-    detector = open_detector(model, {name: choices.pop(name) for name in KEYWORDS})
+    detector, _ = open_detector(model, choices)
     result = write_overlays(
         detector.stretch() if stretch else detector, images, out, methods=split_names(methods), quiet=quiet, say=talk(quiet), **choices
     )
@@ -256,7 +245,7 @@ def regions(images: Sequence[str], out: str, regions: str, masks: str | None, li
 @facing()
 @shared("layers", "methods", "split", "stretch", "batch-size", "limit", "seed")
 @scaling()
-@shared(*FOREIGN, "layout", "strict", "quiet", "json")
+@shared("foreign", "layout", "strict", "quiet", "json")
 def audit(
     model: str, data: str, out: str, masks: str | None, methods: str, batch_size: int | None, clean: bool, kind: str, address: str | None,
     actors: int | None, cpus: float, gpus: float, layout: str, strict: bool, quiet: bool, as_json: bool, **choices: Any,
@@ -268,13 +257,12 @@ def audit(
 
     if kind == "local" and (address or actors):
         raise click.UsageError(f"{'--address' if address else '--actors'} is for --engine ray; give that too")
-    foreign = {name: choices.pop(name) for name in KEYWORDS}
+    detector, positive = open_detector(model, choices)
     request = Request(masks=masks, methods=tuple(split_names(methods)), command=("whyfake", *sys.argv[1:]), **choices)
-    positive = foreign["positive"]
-    detector, engine = open_detector(model, foreign), Engine(kind, address, actors, cpus, gpus)
     result = audit_folder(
-        detector, data, out, request, positive=positive, engine=engine, batch_size=batch_size, clean=clean, quiet=quiet, say=talk(quiet)
-    )
+        detector, data, out, request, positive=positive, engine=Engine(kind, address, actors, cpus, gpus), batch_size=batch_size, clean=clean,
+        quiet=quiet, say=talk(quiet),
+    )  # fmt: skip
     tell(result, layout, as_json, strict)
 
 
@@ -315,16 +303,14 @@ def tell(result: Any, layout: str, as_json: bool, strict: bool) -> None:
 )  # fmt: skip
 @click.option("--steps", default=96, show_default=True, type=click.IntRange(1), help="Of the ascent from grey to a picture.")
 @click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images per channel.")
-@shared("layers", "split", "batch-size", "limit", "seed", *FOREIGN, "strict", "quiet", "json")
+@shared("layers", "split", "batch-size", "limit", "seed", "foreign", "strict", "quiet", "json")
 def features(
     model: str, data: str | None, out: str, split: str, limit: int | None, seed: int, strict: bool, quiet: bool, as_json: bool, **choices: Any
 ) -> None:
     """Show what the channels of MODEL look for: pictures made to excite them, beside the strongest places in DATA."""
     from train.audit import Items, chosen
 
-    foreign = {name: choices.pop(name) for name in KEYWORDS}
-    positive = foreign["positive"]
-    detector = open_detector(model, foreign)
+    detector, positive = open_detector(model, choices)
     from xai.features import write_features  # brings TensorFlow, which must be imported quietly first
 
     items: Any = []
@@ -344,7 +330,7 @@ def features(
 @click.argument("what", metavar="NAME|MODEL")
 @click.option("--out", help="Folder for the leaderboard; the same command goes on where it was stopped.  [default: runs/selftest-NAME]")
 @testing()
-@shared(*(name for name in FOREIGN if name != "size"), "seed", "quiet", "json")
+@shared("positive", "colour-order", "range", "crop", "output", "trust", "seed", "quiet", "json")
 def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: bool, as_json: bool, **choices: Any) -> None:
     """Find out which map tells the truth on an architecture: plant artefacts, train on them, score every map against them.
 
@@ -353,7 +339,7 @@ def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: b
     """
     from xai.backend import import_quietly
 
-    import_quietly()
+    import_quietly(training=True)
     from train.selftest import Settings
     from train.selftest import selftest as run
     from train.selftestwords import text
@@ -361,11 +347,29 @@ def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: b
     folder = out or str(Path("runs") / f"selftest-{Path(what).stem.replace(':', '-')}")
     if plants:
         choices["plants"] = tuple(split_names(plants, "--plants", "plant"))
-    foreign = {name: choices.pop(name) for name in KEYWORDS if name != "size"}
+    foreign = taken(choices, but="size")
     settings = Settings(seed=seed, foreign=foreign, **choices)
     found = run(what, folder, settings, command=("whyfake", *sys.argv[1:]), say=talk(quiet), quiet=quiet)
     page = render_page(found.folder)
     click.echo(json.dumps(found.summary) if as_json else f"{text(found.summary)}\nreport: {page}")
+
+
+@main.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@serving()
+@shared("foreign", "quiet")
+def serve(models: Sequence[str], donors: str | None, unsure: tuple[float, float], quiet: bool, **choices: Any) -> None:
+    """Answer uploads on a web page and to programs: Real or Fake, and why. MODELs are files, or folders of them."""
+    from reports.web.limits import Limits
+    from reports.web.serve import ready, serve
+    from reports.web.served import files
+
+    ready()
+    own = taken(choices)
+    detectors = [open_detector(str(file), dict(own))[0] for model in models for file in files(Path(model))]
+    from train.lenders import lenders
+
+    serve(detectors, limits=Limits(unsure=unsure), pools=lenders(donors) if donors else None, say=say, quiet=quiet, **choices)
 
 
 @main.command()

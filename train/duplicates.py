@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 
 from train.manifest import Manifest, joined
 from xai.errors import ImageError
-from xai.images import MAX_PIXELS, MAX_SIDE, MIN_SIDE, decoded, pixels, read
+from xai.images import MAX_PIXELS, MAX_SIDE, MIN_SIDE, decoded, read, upright
 from xai.places import File, Place, readers
 from xai.progress import bar
 
@@ -283,7 +283,7 @@ def drafted(source: Any, side: int) -> Any:
             width, height = image.size
             if width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE:
                 image.draft("L", (2 * side, 2 * side))
-                return Pillow.fromarray(pixels(image)).convert("L")
+                return Pillow.fromarray(upright(image)).convert("L")
     except Exception:  # whatever it was
         pass
     return None

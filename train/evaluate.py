@@ -11,9 +11,10 @@ import numpy as np
 from train import pictures
 from train.datasets import Manifest, Row
 from xai import store
+from xai.calibration import temperature_of
 from xai.curves import curves as curves_of
 from xai.detector import Detector, score
-from xai.errors import DataError, ModelError
+from xai.errors import DataError
 from xai.metrics import measure, report, table
 from xai.notebook import Told
 from xai.stream import batches
@@ -82,20 +83,6 @@ def evaluate(
         }  # fmt: skip
         write_evaluation(store.make_folder(out), read, logits, metrics | {"about": about}, skipped)
     return Told(metrics, report), skipped
-
-
-def temperature_of(detector: Detector) -> float | None:
-    """Return the temperature on a detector's card; None without one.
-
-    Raises:
-        ModelError: it is no number above 0.
-    """
-    temperature = (detector.card or {}).get("temperature")
-    if temperature is None:
-        return None
-    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 < temperature < np.inf:
-        raise ModelError(f"the card's 'temperature' is {temperature!r}; expected a number above 0; mend the card or train again")
-    return float(temperature)
 
 
 def write_evaluation(out: Path, rows: Sequence[Row], logits: np.ndarray, metrics: dict[str, Any], skipped: dict[str, str]) -> None:

@@ -97,3 +97,9 @@ def recipe(name: str, *, size: int | None = None, batch_size: int | None = None,
     side = size or found.size
     batch = batch_size or int(np.clip(16 * 1024**2 // side**2, 1, found.batch))
     return Options(size=side, batch_size=batch, **choices)
+
+
+def worded(name: str, *, augment: str, weights: str, network: dict[str, Any], **choices: Any) -> Options:
+    """Return the options for a network from the command line's words; the other arguments as in `recipe`."""
+    own = network | ({"weights": weights} if name.startswith("transfer:") else {})
+    return recipe(name, augment=Augment.parse(augment), network=own, **choices)

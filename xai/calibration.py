@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xai import stats
+from xai.errors import ModelError
+
+if TYPE_CHECKING:
+    from xai.detector import Detector
 
 BINS = 15  # of equal width over the score in [0, 1]
 CONFIDENT = 0.9  # a score from here on is sure of fake, one from 0.1 down is sure of real
@@ -143,6 +147,20 @@ def fit_temperature(labels: Sequence[str], logits: np.ndarray) -> float:
     # one valley: the loss is convex in 1 / T, and so falls and then rises in log T too
     found = minimize_scalar(lambda t: np.logaddexp(0, wrong * np.exp(-t)).mean(), bounds=(low, high), method="bounded", options={"xatol": 1e-8})
     return float(np.exp(min((low, high, found.x), key=lambda t: np.logaddexp(0, wrong * np.exp(-t)).mean())))
+
+
+def temperature_of(detector: Detector) -> float | None:
+    """Return the temperature on a detector's card; None without one.
+
+    Raises:
+        ModelError: it is no number above 0.
+    """
+    temperature = (detector.card or {}).get("temperature")
+    if temperature is None:
+        return None
+    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not 0 < temperature < np.inf:
+        raise ModelError(f"the card's 'temperature' is {temperature!r}; expected a number above 0; mend the card or train again")
+    return float(temperature)
 
 
 def at_limit(temperature: float) -> str:

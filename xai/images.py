@@ -126,7 +126,7 @@ def read(path: str | File) -> np.ndarray:
             raise ImageError("the file is empty (0 bytes)")
         try:
             with Pillow.open(path, formats=FORMATS) as image:
-                return pixels(image)
+                return upright(image)
         except UnidentifiedImageError:
             with path.open("rb") as file:
                 raise ImageError(f"not an image: {guess(file.read(64))}") from None
@@ -134,16 +134,29 @@ def read(path: str | File) -> np.ndarray:
 
 def decoded(place: Place, stored: bytes | np.ndarray) -> np.ndarray:
     """Decode what `place.content()` gave; returns and raises as `read`."""
+    if not isinstance(stored, np.ndarray):
+        return decode(stored)
     with reasons():
-        if isinstance(stored, np.ndarray):
-            return pixels(place.home.picture(stored))
-        if not stored:
+        return upright(place.home.picture(stored))
+
+
+def decode(content: bytes, pixels: int = MAX_PIXELS, side: int = MAX_SIDE) -> np.ndarray:
+    """Decode an image in memory; returns and raises as `read`.
+
+    Args:
+        content: of the file.
+        pixels, side: more of them are refused before anything is decoded.
+    """
+    with reasons():
+        if not content:
             raise ImageError("the file is empty (0 bytes)")
         try:
-            with Pillow.open(io.BytesIO(stored), formats=FORMATS) as image:
-                return pixels(image)
+            with Pillow.open(io.BytesIO(content), formats=FORMATS) as image:
+                return upright(image, pixels, side)
         except UnidentifiedImageError:
-            raise ImageError(f"not an image: {guess(stored[:64])}") from None
+            raise ImageError(f"not an image: {guess(content[:64])}") from None
+        except Pillow.DecompressionBombError:
+            raise ImageError(f"more than {pixels:,} pixels; make it smaller") from None
 
 
 @contextmanager
@@ -164,15 +177,15 @@ def reasons() -> Iterator[None]:
         raise ImageError(f"damaged or unsupported: {reason}") from None
 
 
-def pixels(image: Pillow.Image) -> np.ndarray:
-    """Return an opened image as upright uint8 RGB `(height, width, 3)`."""
+def upright(image: Pillow.Image, most: int = MAX_PIXELS, side: int = MAX_SIDE) -> np.ndarray:
+    """Return an opened image as upright uint8 RGB `(height, width, 3)`; of more pixels or a longer side it is refused."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller")
+    if width * height > most:
+        raise ImageError(f"{width:,} x {height:,} pixels, more than {most:,}; make it smaller")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"{width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed")
-    if max(width, height) > MAX_SIDE:
-        raise ImageError(f"{width:,} x {height:,} pixels; no side may be longer than {MAX_SIDE:,}; cut or shrink it")
+    if max(width, height) > side:
+        raise ImageError(f"{width:,} x {height:,} pixels; no side may be longer than {side:,}; cut or shrink it")
     image.load()
     turn = TURNS.get(orientation(image))
     if turn is not None:

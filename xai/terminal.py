@@ -44,16 +44,30 @@ class Commands(click.Group):
         return list(self.commands)  # in the order of the work, not of the alphabet
 
 
-def open_detector(model: str, foreign: dict[str, Any]) -> Any:
-    """Load a detector with the options of a foreign model; what its own card says of the classes stands."""
+FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
+KEYWORDS = ("positive", "size", "colour_order", "value_range", "crop", "output", "trust")  # the same, as functions call them
+
+
+def taken(choices: dict[str, Any], but: str = "") -> dict[str, Any]:
+    """Take the options of a foreign model out of a command's choices and return them."""
+    return {name: choices.pop(name) for name in KEYWORDS if name != but}
+
+
+def open_detector(model: str, choices: dict[str, Any]) -> tuple[Any, str | None]:
+    """Load a detector with the options of a foreign model, which are taken out of a command's choices.
+
+    Returns:
+        The detector, what its own card says of the classes standing, and --positive as it was given.
+    """
     from xai.backend import import_quietly
     from xai.detector import load
 
     import_quietly()
+    foreign = taken(choices)
     positive = foreign.pop("positive")
     detector = load(model, **foreign)
     known = "positive" in (detector.card or {})
-    return detector if known or positive is None else replace(detector, positive=positive)
+    return detector if known or positive is None else replace(detector, positive=positive), positive
 
 
 def say(line: str) -> None:
@@ -67,7 +81,7 @@ def talk(quiet: bool) -> Callable[[str], None]:
 
 
 def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds options which look and mean the same everywhere."""
+    """Return a decorator that adds options which look and mean the same everywhere; "foreign" stands for all of a foreign model."""
     options = {
         "layers": click.option("--layers", default="auto", show_default=True, help="auto, conv, last, all, or names with commas between."),
         "methods": click.option(
@@ -133,7 +147,8 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         "json": click.option("--json", "as_json", is_flag=True, help="Machine-readable result on standard output."),
     }
 
-    return adding([options[name] for name in names])
+    spelt = [one for name in names for one in (FOREIGN if name == "foreign" else (name,))]
+    return adding([options[name] for name in spelt])
 
 
 def adding(options: list[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -284,3 +299,33 @@ def finish(skipped: dict[str, str], where: Path | None, strict: bool) -> None:
     if strict:
         path, reason = next(iter(sorted(skipped.items())))
         raise click.ClickException(readable(f"--strict: {tally(skipped)}; the first is {path}: {reason}"))
+
+
+def serving() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options of the web server."""
+    return adding(
+        [
+            click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets others in, who may then use it."),
+            click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 for any that is free."),
+            click.option(
+                "--token", default="", envvar="WHYFAKE_TOKEN", help="Ask every visitor for this word; better in the environment, as WHYFAKE_TOKEN."
+            ),
+            click.option(
+                "--regions",
+                default="auto",
+                show_default=True,
+                type=click.Choice(["auto", "mesh", "template", "none"]),
+                help="Who says which pixels are which part of a face; auto: the face mesh where it is installed.",
+            ),
+            click.option("--donors", help="Data set of real and fake faces that lend parts, to swap them; without it parts are blurred."),
+            click.option(
+                "--unsure",
+                nargs=2,
+                default=(0.4, 0.6),
+                show_default=True,
+                type=click.FloatRange(0, 1),
+                metavar="LOW HIGH",
+                help="Between these probabilities of fake the answer is 'not sure'.",
+            ),
+        ]
+    )

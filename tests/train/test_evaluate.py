@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from train.datasets import Row
-from train.evaluate import evaluate, temperature_of, write_evaluation
+from train.evaluate import evaluate, write_evaluation
+from xai.calibration import temperature_of
 from xai.errors import DataError, ModelError
 from xai.metrics import measure
 
