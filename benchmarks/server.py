@@ -159,9 +159,8 @@ def load(server: Server, bodies: list[bytes]) -> None:
         list(pool.map(one, range(REQUESTS)))
     end = time.perf_counter()
     told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    print(
-        f"{REQUESTS} requests of {CLIENTS} clients in {end - start:.1f} s ({REQUESTS / (end - start):.1f} a second); {told}; lost {len(lost)} {lost[:3]}"
-    )
+    rate = REQUESTS / (end - start)
+    print(f"{REQUESTS} requests of {CLIENTS} clients, {rate:.1f} a second; by status {told}; lost {len(lost)} {lost[:3]}")
     p50, p95, most = np.quantile(seconds, [0.5, 0.95, 1.0])
     print(f"seconds to an answer: median {p50:.2f}, p95 {p95:.2f}, longest {most:.2f}")
     marks = np.linspace(start, end, 5)
