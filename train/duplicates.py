@@ -272,7 +272,7 @@ def grey(path: File, side: int) -> Any:
         stored = path.content()
         small = None if isinstance(stored, np.ndarray) else drafted(io.BytesIO(stored), side)
         return Pillow.fromarray(decoded(path, stored)).convert("L") if small is None else small
-    small = drafted(path, side)
+    small = drafted(path, side) if path.is_file() else None  # a pipe would be waited for
     return Pillow.fromarray(read(path)).convert("L") if small is None else small
 
 

@@ -146,6 +146,8 @@ def facts(path: str | File) -> Facts:
             decoded(path, stored)
             raise ImageError("damaged or unsupported: its header cannot be read") from None
     path = Path(path)
+    if not path.is_file():  # a pipe would be waited for
+        read(path)
     try:
         with Image.open(path, formats=FORMATS) as image, path.open("rb") as file:
             return gathered(file, os.stat(path).st_size, path.suffix.lower(), image)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from reports import charts, html
 from reports.web import gauges, openapi, paper, samples, uploads
@@ -198,7 +198,10 @@ def guard(app: Flask, token: str, meter: gauges.Gauges) -> None:
             return jsonify(error=error.reason), error.status
         if isinstance(error, HTTPException):
             known = {404: "there is nothing here", 405: "this address does not take that method", 413: "the request is too large"}
-            return jsonify(error=known.get(error.code or 500, error.name)), error.code or 500
+            reply = jsonify(error=known.get(error.code or 500, error.name))
+            if isinstance(error, MethodNotAllowed):
+                reply.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+            return reply, error.code or 500
         if isinstance(error, WhyfakeError):
             return jsonify(error=str(error)), 400
         LOG.error("unexpected %s at %s", type(error).__name__, request.endpoint)

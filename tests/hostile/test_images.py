@@ -113,3 +113,19 @@ def test_an_audit_of_all_of_them_lists_each(corpus, tmp_path, whyfake, tiny_file
     for text in (*skipped, *read_ones):
         assert text.isprintable()
         assert not text.startswith(("=", "+", "@")), text
+
+
+def test_other_commands_pass_over_them_too(corpus, tmp_path, whyfake, tiny_file):
+    (tmp_path / "fake").mkdir()
+    for number in range(20):
+        (tmp_path / "fake" / f"{number}.png").write_bytes(images.saved(images.picture(100 + number)))
+    (tmp_path / "real").symlink_to(corpus[0].parent, target_is_directory=True)
+    for words in (
+        ("inspect", tmp_path, "--out", tmp_path / "inspected"),
+        ("explain", tiny_file, tmp_path / "real", "--out", tmp_path / "overlays"),
+        ("train", "lenet", tmp_path, "--size", 32, "--epochs", 1, "--out", tmp_path / "trained"),
+        ("evaluate", tmp_path / "trained", tmp_path, "--out", tmp_path / "measured"),
+    ):
+        result = whyfake(*words)
+        assert result.exit_code == 0, result.output
+        assert "skipped" in result.output, words[0]

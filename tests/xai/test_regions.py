@@ -110,9 +110,11 @@ class TestLabels:
         self.write(tmp_path, [[[0, 0, 0]]], {0: "background"})
         with pytest.raises(ImageError, match="expected one channel"):
             open_labels(tmp_path).parts("real/a.png", seen(8, 8))
-        (tmp_path / "real" / "a.png").write_bytes(b"no picture")
-        with pytest.raises(ImageError, match="cannot be read"):
-            open_labels(tmp_path).parts("real/a.png", seen(8, 8))
+        whole = (tmp_path / "real" / "a.png").read_bytes()
+        for content in (b"no picture", whole.replace(b"IDAT", b"\xee\xbd\x12R"), whole[:-30]):
+            (tmp_path / "real" / "a.png").write_bytes(content)
+            with pytest.raises(ImageError, match="cannot be read"):
+                open_labels(tmp_path).parts("real/a.png", seen(8, 8))
 
     def test_large_label_images_are_thinned(self, tmp_path):
         self.write(tmp_path, np.repeat([[0], [1]], 1500, 0).repeat(1500, 1), {0: "background", 1: "skin"})

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from xai.crop import Box
-from xai.errors import DataError, ImageError
+from xai.errors import DataError, ImageError, readable
+from xai.images import FORMATS
 from xai.modelfile import sha256
 from xai.regions.parts import NOTHING, Parts
 
@@ -74,10 +75,10 @@ class Labels:
         if not file.is_file():
             raise ImageError("no label image")
         try:
-            with Pillow.open(file) as image:
+            with Pillow.open(file, formats=FORMATS) as image:
                 values = np.asarray(image)
-        except (OSError, ValueError, Pillow.DecompressionBombError) as error:
-            raise ImageError(f"label image cannot be read: {error}") from None
+        except Exception as error:  # a decoder raises whatever the broken part makes it raise
+            raise ImageError(f"label image cannot be read: {readable(' '.join(str(error).split()))[:120]}") from None
         if values.ndim != 2 or values.dtype not in (np.uint8, np.bool_):
             raise ImageError(f"label image has shape {values.shape} of {values.dtype}; expected one channel of 8 bits (grey or palette)")
         height, width = view.shape[:2] if box is None else box.image
