@@ -15,7 +15,7 @@ def frugal() -> None:
     """Let threads share memory, one arena a core; to be called before there are many.
 
     glibc gives eight arenas a core to as many threads, and each keeps what its thread once needed. On two cores an
-    audit took a fifth more memory that way, more the longer it ran, and was no faster. Does nothing where the C
+    audit of 1,000 images took 12 % more memory that way, one of 20,000 17 %, and was no faster. Does nothing where the C
     library is another or the user has said what it shall do.
     """
     if SAID not in os.environ:
