@@ -31,6 +31,7 @@ import psutil
 from PIL import Image
 
 CLIENTS, REQUESTS = 20, 1000
+PARTS = 10  # of the load, whose memory is told one by one
 ROUNDS, TIMES = 7, 5  # of the comparison with the map pass
 TRIES = 50  # of one request that is told to come again
 
@@ -124,8 +125,8 @@ def running(model: Path, folder: Path) -> Iterator[Server]:
         process.wait(60)
 
 
-def load(server: Server, bodies: list[bytes]) -> None:
-    """Ask a thousand times from twenty clients at once, and say what came back."""
+def load(server: Server, bodies: list[bytes], requests: int, clients: int) -> None:
+    """Ask many times from many clients at once, and say what came back."""
     statuses: Counter[int] = Counter()
     seconds: list[float] = []
     lost: list[str] = []
@@ -155,18 +156,17 @@ def load(server: Server, bodies: list[bytes]) -> None:
             lost.append("never answered")
 
     start = time.perf_counter()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(one, range(REQUESTS)))
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(one, range(requests)))
     end = time.perf_counter()
     told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    rate = REQUESTS / (end - start)
-    print(f"{REQUESTS} requests of {CLIENTS} clients, {rate:.1f} a second; by status {told}; lost {len(lost)} {lost[:3]}")
+    rate = requests / (end - start)
+    print(f"{requests} requests of {clients} clients, {rate:.1f} a second; by status {told}; lost {len(lost)} {lost[:3]}")
     p50, p95, most = np.quantile(seconds, [0.5, 0.95, 1.0])
     print(f"seconds to an answer: median {p50:.2f}, p95 {p95:.2f}, longest {most:.2f}")
-    marks = np.linspace(start, end, 5)
-    peaks = [max(mb for second, mb in server.memory if a <= second <= b) for a, b in pairwise(marks)]
-    shown = ", ".join(f"{peak:,.0f}" for peak in peaks)
-    print(f"peak memory of its processes by quarter, MB: {shown}; last / second: {peaks[3] / peaks[1]:.3f}")
+    marks = np.linspace(start, end, PARTS + 1)
+    typical = [np.median([mb for second, mb in server.memory if a <= second <= b]) for a, b in pairwise(marks)]
+    print("memory of its processes by tenth of the load, MB: " + ", ".join(f"{one:,.0f}" for one in typical))
 
 
 def killed(model: Path, folder: Path, bodies: list[bytes]) -> None:
@@ -214,6 +214,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["load", "kill", "answer"], help="one of the three")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help="of the load, at once")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="of the load")
     known = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         home = Path(temporary)
@@ -222,7 +224,7 @@ def main() -> None:
         bodies = [pool.submit(portrait, 256, seed).result() for seed in range(8)]
         if known.only in (None, "load"):
             with running(home / "m256.keras", home / "load") as server:
-                load(server, bodies)
+                load(server, bodies, known.requests, known.clients)
         if known.only in (None, "kill"):
             killed(home / "m256.keras", home / "kill", bodies)
         if known.only in (None, "answer"):
