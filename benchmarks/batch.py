@@ -52,7 +52,8 @@ def compare() -> dict[str, float]:
                 compute(detector, batch, layers, ["hirescam"])
 
         def overlays() -> None:
-            write_overlays(detector, [folder], Path(name) / "out", layers="conv", methods=["hirescam"], batch_size=size)
+            out = tempfile.mkdtemp(dir=name)  # a folder of its own each time: overlays that are there are not drawn again
+            write_overlays(detector, [folder], out, layers="conv", methods=["hirescam"], batch_size=size)
 
         rounds = []
         for number in range(ROUNDS + 1):

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from xai.threads import alone
+
 LEVEL = 0.95
 CELLS = 1_000_000  # weights in hand at once: 8 MB an array
 
@@ -41,10 +43,7 @@ def bootstrap(statistics: Sequence[Statistic], groups: np.ndarray, resamples: in
         >>> found["sum"][0], found["sum"][1].shape
         (3.0, (3,))
     """
-    from threadpoolctl import threadpool_limits
-
-    # products this narrow gain nothing from threads, and on a busy machine lose all by waiting for them
-    with threadpool_limits(1, "blas"):
+    with alone():
         whole = [statistic(np.ones((1, len(groups)))) for statistic in statistics]
         chunks = [[statistic(drawn) for statistic in statistics] for drawn in weights(groups, resamples, seed)]
     return [

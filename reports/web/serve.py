@@ -14,6 +14,7 @@ from typing import Any
 
 from reports.web.limits import Limits
 from xai.errors import RunError
+from xai.threads import alone
 
 MISSING = "the upload page needs the extra 'web': pip install 'whyfake[web]'"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -67,6 +68,7 @@ def serve(
         say(f"preparing {served.name} ({served.detector.size[1]} × {served.detector.size[0]})")
         served.warm()
     with ExitStack() as stack:
+        stack.enter_context(alone())
         desk = Desk(models, limits, source, lent)
         stack.callback(desk.close)
         application = web.create_app(desk, token, [*LOOPBACK, "[::1]"] if host in LOOPBACK else [])

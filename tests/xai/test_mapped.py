@@ -17,7 +17,9 @@ from xai.maps.fuse import fuse
 from xai.maps.mapped import compute, placements
 from xai.maps.methods import METHODS, TITLES, pairs, passes, resolve, title
 from xai.maps.placement import Axis, Placement
+from xai.maps.surrogate import kernel_shap
 from xai.naming import overlay_name
+from xai.regions import meshparts, template
 
 FAST = {"rise": "rise:masks=20", "lime": "lime:samples=30:segments=grid:count=9", "kernel_shap": "kernel_shap:samples=40:segments=grid:count=9",
         "sobol": "sobol:samples=4:grid=3", "smoothgrad": "smoothgrad:samples=3", "vargrad": "vargrad:samples=3",
@@ -255,3 +257,28 @@ def test_a_donor_is_read_once_until_its_file_changes(detector, images, folder, m
     os.utime(folder / "a.png", ns=(1, 1))
     compute(detector, images, [], [method])
     assert len(paths) == 2
+
+
+def test_shapley_values_of_face_parts(monkeypatch):
+    size = 64, 64
+    parts = template.parts(size)
+    nose = parts.labels == parts.names.index("nose")
+    detector = blackbox(lambda pixels: pixels[:, nose].mean((1, 2)), size, value_range=(-1.0, 1.0))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+    ask = "kernel_shap:segments={}:fill=black"
+    found = compute(detector, images, [], [ask.format("template")]).maps["input", ask.format("template")]
+    expected = np.where(nose, (images[:, nose].mean((1, 2)) + 1)[:, None, None], 0)  # the nose alone, against black
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    seen = []
+    monkeypatch.setattr(meshparts, "parts", lambda picture: seen.append(picture) or (parts if len(seen) == 1 else None))
+    meshed = compute(detector, images, [], [ask.format("mesh")])
+    np.testing.assert_array_equal(seen, np.rint((images + 1) * 127.5).astype(np.uint8))
+    maps, errors = meshed.maps["input", ask.format("mesh")], meshed.extras["input", ask.format("mesh")]["completeness_error"]
+    np.testing.assert_array_equal(maps[0], found[0])
+    assert not maps[1].any() and np.isnan(errors).tolist() == [False, True]  # no face, no map
+
+
+def test_face_parts_need_a_detector():
+    with pytest.raises(WhyfakeError, match="segments 'mesh' are found by a detector's own methods; give the labels of `face_parts` instead"):
+        kernel_shap(lambda pixels: pixels.sum((1, 2, 3)), np.zeros((1, 8, 8, 3), np.float32), segments="mesh")

@@ -45,7 +45,7 @@ def test_labels_of_the_caller_lose_their_gaps_only():
 
 def test_errors(monkeypatch):
     image = np.zeros((4, 4, 3), np.float32)
-    with pytest.raises(WhyfakeError, match="segments 'slick' are not known; expected grid, slic or an array of labels"):
+    with pytest.raises(WhyfakeError, match="segments 'slick' are not known; expected grid, slic, mesh, template or an array of labels"):
         segments(image, "slick")
     with pytest.raises(WhyfakeError, match="0 segments; expected 1 or more"):
         segments(image, "grid", 0)

@@ -10,12 +10,13 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from train.audit import Items
 from train.datasets import scan
 from xai import audit as auditing
 from xai.audit import audit
-from xai.engine.shard import Worker, whole
+from xai.engine.shard import Content, Worker, whole
 from xai.errors import RunError
 from xai.items import Work
 from xai.keptmaps import chosen
@@ -200,3 +201,16 @@ def test_what_the_network_kept_back_is_tried_again(tiny, faces, tmp_path, monkey
     assert list(first.skipped) == ["real/04.png"]
     second, lines = run(tiny, faces, tmp_path / "run")
     assert not second.skipped and lines[-1] == "went on from an earlier run: 3 of 4 shards were there"
+
+
+def test_matrix_products_keep_to_their_thread(tiny, faces, tmp_path, monkeypatch):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    seen = set()
+    add = Content.add
+    monkeypatch.setattr(Content, "add", lambda self, *found: seen.update(threads()) or add(self, *found))
+    with threadpool_limits(2, "blas"):
+        run(tiny, faces, tmp_path / "run")
+        assert seen == {1}
+        assert threads() == {2}  # as before

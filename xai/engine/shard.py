@@ -28,6 +28,7 @@ from xai.regions.attention import Ground
 from xai.regions.collect import Collector
 from xai.regions.source import Source
 from xai.stream import Batch, batches
+from xai.threads import alone
 
 TEXT = h5py.string_dtype("utf-8", None)
 MARK = b"whyfake\0"  # stands with a checksum behind a shard's last byte
@@ -131,7 +132,7 @@ class Worker:
             ground = grounded(self.work.source, items[index], view, box, self.detector.size) if self.work.source else ""
             return Kept(view.shape, small, ground)
 
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, alone():
             waiting: Future | None = None
             for batch in batches(self.detector, [item.file for item in items], self.batch_size, keep=keep):
                 found = None

@@ -19,6 +19,7 @@ from xai.maps.fills import FILLS
 from xai.maps.memory import batch_size as fitting
 from xai.maps.methods import INPUT, LAYERLESS, Spec, pairs, parse
 from xai.maps.placement import Placement, pixels
+from xai.maps.segments import PARTS, face_parts
 from xai.preprocess import Preprocessing
 
 Pair = tuple[str, str]
@@ -143,6 +144,8 @@ def run(detector: Detector, images: np.ndarray, spec: Spec, layer: str, batch_si
     method: Callable[..., Answer] = getattr(import_module(f"xai.maps.{module}"), name)
     options: dict[str, Any] = dict(spec.options) | {"batch_size": batch_size}
     options |= {name: stand_in(detector, options[name]) for name in ("fill", "baseline") if name in options}
+    if options.get("segments") in PARTS:
+        options["segments"] = face_parts(detector.preprocessing.unscale(images), options["segments"])
     if layer != INPUT:
         from xai.maps.onepass import activations
 

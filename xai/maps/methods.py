@@ -91,11 +91,11 @@ METHODS: dict[str, Method] = {
         {"masks": 1000, "grid": 8, "keep": 0.5, "fill": "black"} | SAMPLING,
     ),
     "lime": Method(
-        "logits", "input", True, "weights of a local linear model over superpixels", "surrogate.lime",
+        "logits", "input", True, "weights of a local linear model over superpixels or face parts", "surrogate.lime",
         {"samples": 500, "segments": "slic", "count": 49, "fill": "blur", "kernel_width": 0.25, "ridge": 1.0} | SAMPLING,
     ),
     "kernel_shap": Method(
-        "logits", "input", True, "Shapley values of superpixels, by weighted regression", "surrogate.kernel_shap",
+        "logits", "input", True, "Shapley values of superpixels or face parts, by weighted regression", "surrogate.kernel_shap",
         {"samples": 500, "segments": "slic", "count": 49, "fill": "blur"} | SAMPLING,
     ),
     "sobol": Method(

@@ -9,6 +9,8 @@ import numpy as np
 from xai.errors import WhyfakeError
 
 KINDS = ("grid", "slic")
+PARTS = ("mesh", "template")  # who says the parts of a face; they need to know how the network's pixels look
+UNCUT = -1  # label of every pixel of a picture that was not cut: no face was found
 
 
 def segments(image: np.ndarray, kind: str | np.ndarray = "slic", count: int = 49) -> np.ndarray:
@@ -17,11 +19,12 @@ def segments(image: np.ndarray, kind: str | np.ndarray = "slic", count: int = 49
     Args:
         image: float32 `(H, W, 3)`, any range.
         kind: "grid" (rectangles of nearly equal size), "slic" (pieces of like colour, which follow
-            the image's edges) or the caller's own integer labels `(H, W)`, such as face parts.
+            the image's edges) or the caller's own integer labels `(H, W)`, such as face parts;
+            pictures whose labels are all below 0 are not cut.
         count: about how many; read by "grid" and "slic". SLIC gives fewer on smooth images.
 
     Returns:
-        int32 `(H, W)`: labels from 0 without gaps, in the order of the caller's labels.
+        int32 `(H, W)`: labels from 0 without gaps, in the order of the caller's labels; -1 throughout where nothing was cut.
 
     Raises:
         WhyfakeError: an unknown kind, labels that do not fit, or scikit-image is not installed.
@@ -38,15 +41,45 @@ def segments(image: np.ndarray, kind: str | np.ndarray = "slic", count: int = 49
     """
     size = image.shape[:2]
     if isinstance(kind, str):
+        if kind in PARTS:
+            raise WhyfakeError(f"segments '{kind}' are found by a detector's own methods; give the labels of `face_parts` instead")
         if kind not in KINDS:
-            raise WhyfakeError(f"segments '{kind}' are not known; expected {', '.join(KINDS)} or an array of labels")
+            raise WhyfakeError(f"segments '{kind}' are not known; expected {', '.join(KINDS + PARTS)} or an array of labels")
         if count < 1:
             raise WhyfakeError(f"{count} segments; expected 1 or more")
         return rectangles(size, count) if kind == "grid" else superpixels(image, count)
     labels = np.asarray(kind)
     if labels.shape != size or not np.issubdtype(labels.dtype, np.integer):
         raise WhyfakeError(f"labels of shape {labels.shape} and type {labels.dtype} do not fit; expected integers of shape {size}")
-    return without_gaps(labels)
+    return without_gaps(labels) if labels.max() >= 0 else np.full(size, UNCUT, np.int32)
+
+
+def face_parts(pictures: np.ndarray, kind: str = "mesh") -> np.ndarray:
+    """Return the parts of faces as labels.
+
+    Args:
+        pictures: uint8 `(N, H, W, 3)`, RGB.
+        kind: "mesh" (found in each picture; extra `faces`) or "template" (the mean face's, for pictures framed as FFHQ's).
+
+    Returns:
+        int32 `(N, H, W)`, indices into `xai.regions.meshparts.NAMES`; -1 throughout where no face was found.
+
+    Raises:
+        ModelError: the extra is not installed.
+
+    Example:
+        >>> int(face_parts(np.zeros((1, 64, 64, 3), np.uint8), "template")[0, 38, 32])  # on the nose
+        6
+    """
+    from xai.regions import meshparts, template
+
+    size = pictures.shape[1:3]
+    labels = np.full(pictures.shape[:3], UNCUT, np.int32)
+    for index, picture in enumerate(pictures):
+        parts = template.parts(size) if kind == "template" else meshparts.parts(picture)
+        if parts is not None:
+            labels[index] = parts.resized(size).labels
+    return labels
 
 
 def segments_of(images: np.ndarray, kind: str | np.ndarray = "slic", count: int = 49) -> Iterator[np.ndarray]:

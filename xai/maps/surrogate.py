@@ -15,7 +15,7 @@ import numpy as np
 from xai.errors import WhyfakeError
 from xai.maps.answer import Answer, Logits, checked, sweep
 from xai.maps.fills import fills_of
-from xai.maps.segments import segments_of
+from xai.maps.segments import UNCUT, segments_of
 
 Play = Callable[[np.ndarray], np.ndarray]  # coalitions, bool (n, M): which segments are shown -> logits, float64 (n,)
 Fit = tuple[np.ndarray, np.ndarray, float]  # weights (M,), their standard errors (M,), a number on the quality
@@ -45,7 +45,8 @@ def lime(
         logits: float32 `(n, H, W, 3)` -> `(n,)`, the logit of fake.
         images: float32 `(N, H, W, 3)`, as the network wants them.
         samples: coalitions asked about, the whole image first; at least the segments + 2.
-        segments: "slic", "grid" or labels `(H, W)` or `(N, H, W)`, as in `xai.maps.segments`.
+        segments: "slic", "grid" or labels `(H, W)` or `(N, H, W)`, as in `xai.maps.segments`; where they are all
+            below 0 the map stays empty.
         count: about how many segments; not read where labels are given.
         fill, low: what hides, as in `xai.maps.fills.fill`.
         kernel_width: of the weights. The authors' package takes their square root, so its 0.25 is 0.354 here.
@@ -110,7 +111,8 @@ def kernel_shap(
         images: float32 `(N, H, W, 3)`, as the network wants them.
         samples: images asked about at most, the whole image and the fill among them; at least
             2^M or 4 M for M segments, whichever is less.
-        segments: "slic", "grid" or labels `(H, W)` or `(N, H, W)`, as in `xai.maps.segments`.
+        segments: "slic", "grid" or labels `(H, W)` or `(N, H, W)`, as in `xai.maps.segments`; where they are all
+            below 0 the map stays empty.
         count: about how many segments; not read where labels are given.
         fill, low: what hides, as in `xai.maps.fills.fill`.
         seed: of the coalitions.
@@ -163,6 +165,9 @@ def painted(
     maps, errors, numbers = np.zeros(images.shape[:3], np.float32), np.zeros(images.shape[:3], np.float32), np.zeros(len(images), np.float32)
     pieces = zip(images, segments_of(images, segments, count), fills_of(images, fill, low), strict=True)
     for index, (image, labels, hidden) in enumerate(pieces):
+        if labels.max() == UNCUT:
+            numbers[index] = np.nan
+            continue
         weights, deviations, numbers[index] = fit(game(logits, image, hidden, labels, batch_size), int(labels.max()) + 1)
         maps[index], errors[index] = weights[labels], deviations[labels]
     return Answer(maps, {quality: numbers, "standard_error": errors})

@@ -11,6 +11,7 @@ import numpy as np
 
 from xai.errors import WhyfakeError
 from xai.maps.answer import Logits, ask
+from xai.threads import alone
 
 PAINTERS = 2  # threads; imputed images take them two to three times as long as the network takes for one
 
@@ -41,8 +42,6 @@ def run(logits: Logits, size: tuple[int, int], changes: Iterable[Change], batch_
     Raises:
         WhyfakeError: a batch size below 1, or an answer that is no logit per image.
     """
-    from threadpoolctl import threadpool_limits
-
     if batch_size < 1:
         raise WhyfakeError(f"a batch size of {batch_size}; expected 1 or more")
     buffer, waiting = np.empty((batch_size, *size, 3), np.float32), iter(changes)
@@ -52,8 +51,7 @@ def run(logits: Logits, size: tuple[int, int], changes: Iterable[Change], batch_
         for change, out in zip(part[first::PAINTERS], buffer[first::PAINTERS], strict=False):
             change.paint(out)
 
-    # on arrays this small, the threads of a matrix product wait for each other longer than they work
-    with ThreadPoolExecutor(PAINTERS) as painters, threadpool_limits(1, user_api="blas"):
+    with ThreadPoolExecutor(PAINTERS) as painters, alone():
         while part := list(islice(waiting, batch_size)):
             for _ in painters.map(paint, range(PAINTERS)):
                 pass
