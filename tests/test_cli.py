@@ -76,6 +76,13 @@ def bad_folder(tmp_path):
     return place
 
 
+def test_methods_may_be_given_one_by_one(whyfake, tiny_file, tmp_path):
+    Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(tmp_path / "a.png")
+    apart = whyfake("explain", tiny_file, tmp_path / "a.png", "--method", "activation", "--method", "hirescam,saliency", "--out", tmp_path / "out")
+    assert apart.exit_code == 0, apart.output
+    assert {path.stem.split("__")[-1] for path in (tmp_path / "out").glob("*.jpg")} == {"activation", "hirescam", "saliency"}
+
+
 def test_explain_goes_through_a_folder_of_odd_files(whyfake, trained, tmp_path):
     result = whyfake("explain", trained.model, bad_folder(tmp_path), "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output

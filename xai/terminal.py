@@ -80,23 +80,28 @@ def talk(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else say
 
 
+def several(*names: str, default: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an option of names with commas between, which may also be given several times."""
+    return click.option(
+        *names, multiple=True, default=[default], help=f"{help}  [default: {default}]", callback=lambda context, option, given: ",".join(given)
+    )
+
+
 def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds options which look and mean the same everywhere; "foreign" stands for all of a foreign model."""
     options = {
-        "layers": click.option("--layers", default="auto", show_default=True, help="auto, conv, last, all, or names with commas between."),
-        "methods": click.option(
+        "layers": several("--layers", default="auto", help="auto, conv, last, all, or names with commas between."),
+        "methods": several(
             "--method",
             "methods",
             default="auto",
-            show_default=True,
             help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: what a self-test of the "
             "architecture recommends, else what suits the model's head, beside activation, gradcam and hirescam.",
         ),
-        "method": click.option(
+        "method": several(
             "--method",
             "methods",
             default="auto",
-            show_default=True,
             help="Map methods, commas between, as NAME or NAME:OPTION=VALUE; 'whyfake methods' lists them. auto: what a self-test "
             "of the architecture recommends, else what suits the model's head.",
         ),
