@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from train.manifest import Manifest
 from train.pipeline import feed
+from xai.compiled import Compiled
 from xai.detector import Detector
 from xai.errors import ModelError, WhyfakeError
 
@@ -75,4 +76,4 @@ def tune(
         if np.mean(losses) < GOOD:
             break
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(one).tobytes() for one in variables)).hexdigest()
-    return replace(detector, sha256=digest, compiled={})
+    return replace(detector, sha256=digest, compiled=Compiled())

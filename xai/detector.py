@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xai.compiled import Compiled
 from xai.errors import LayerError, ModelError, listed
 from xai.graph import Graph, flatten, measured, output_names
 from xai.head import Head, choose_output, find_head
@@ -70,7 +70,7 @@ class Detector:
     card: dict[str, Any] | None = None
     positive: str = "fake"
     threshold: float = 0.5
-    compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False, compare=False)
+    compiled: Compiled = field(default_factory=Compiled, repr=False, compare=False)
     options: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -187,7 +187,7 @@ class Detector:
     def stretch(self) -> Detector:
         """Return the detector with every layer's map stretched over the image, as other tools draw it."""
         layers = {name: replace(layer, placement=stretched(layer.placement.cells, layer.placement.image)) for name, layer in self.layers.items()}
-        return replace(self, layers=layers, compiled={})
+        return replace(self, layers=layers, compiled=Compiled())
 
 
 def finite(logits: np.ndarray) -> np.ndarray:

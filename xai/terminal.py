@@ -316,6 +316,12 @@ def serving() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 "--token", default="", envvar="WHYFAKE_TOKEN", help="Ask every visitor for this word; better in the environment, as WHYFAKE_TOKEN."
             ),
             click.option(
+                "--proxy",
+                default="",
+                metavar="NAME",
+                help="Name under which a proxy on this machine (Caddy, nginx) is asked; visitors are told apart by its X-Forwarded-For.",
+            ),
+            click.option(
                 "--regions",
                 default="auto",
                 show_default=True,

@@ -50,11 +50,11 @@ def create_app(desk: Desk, token: str = "", hosts: Sequence[str] = ()) -> Flask:
     """
     app = Flask("whyfake", root_path=str(paper.HERE), static_folder="static", template_folder="templates", static_url_path="/static")
     app.request_class = uploads.Memory
-    app.config |= {"MAX_CONTENT_LENGTH": desk.limits.request_bytes, "MAX_FORM_PARTS": desk.limits.images + 20, "TRUSTED_HOSTS": list(hosts) or None}
+    app.config |= {"MAX_CONTENT_LENGTH": desk.limits.request_bytes, "MAX_FORM_PARTS": desk.limits.images + 20}
     app.json.sort_keys = False  # type: ignore[attr-defined]
     meter = app.extensions["gauges"] = gauges.Gauges(desk)
     account(app, meter)
-    guard(app, token, meter)
+    guard(app, token, meter, hosts)
 
     @app.get("/")
     def page() -> str:
@@ -110,7 +110,7 @@ def create_app(desk: Desk, token: str = "", hosts: Sequence[str] = ()) -> Flask:
         served = desk.named(request.args.get("model", ""))
         if len(served) != 1:
             raise Refusal(400, f"several models are served; say which with ?model=, one of: {', '.join(desk.models)}")
-        steps = desk.effects(desk.pixels(received[0]), served[0])
+        steps = desk.effects(received[0], served[0], owner())
         done, of, _ = next(steps)  # whatever is wrong with the image is said before the answer begins
 
         def lines() -> Iterator[str]:
@@ -127,39 +127,43 @@ def create_app(desk: Desk, token: str = "", hosts: Sequence[str] = ()) -> Flask:
     @app.post(f"{API}/report")
     def report() -> Response:
         served = desk.named(request.args.get("model", ""))
-        sheet = paper.Paper(desk, served)
-        for upload in uploads.received(request, desk.limits):
-            sheet.add(upload, owner())
+        sheet, until = paper.Paper(desk, served), desk.until()
+        with desk.gate.inside(owner()):
+            for upload in uploads.received(request, desk.limits):
+                sheet.add(upload, owner(), until)
+        meter.images(sheet.right, sheet.refused)
         name = "whyfake-report.html"
         return Response(sheet.page(), mimetype="text/html", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     def each(answer: Callable[..., dict[str, Any]]) -> tuple[Response, int]:
         """Answer for every image and every model; the status is an error's where not one was answered."""
-        served = desk.named(request.args.get("model", ""))
+        with desk.gate.inside(owner()):
+            return answers_of(answer, desk.named(request.args.get("model", "")), desk.until())
+
+    def answers_of(answer: Callable[..., dict[str, Any]], served: Sequence[Any], until: float) -> tuple[Response, int]:
         images: list[dict[str, Any]] = []
         refused: list[Refusal] = []
         right = 0
         for upload in uploads.received(request, desk.limits):
             entry: dict[str, Any] = {"name": upload.name}
+            images.append(entry)
             try:
-                image = desk.pixels(upload)
+                with desk.opened(upload, until) as image:
+                    entry |= {"width": image.shape[1], "height": image.shape[0], "answers": []}
+                    for one in served:
+                        try:
+                            entry["answers"].append(answer(image, one))
+                            right += 1
+                        except WhyfakeError as error:
+                            refused.append(error if isinstance(error, Refusal) else Refusal(400, str(error)))
+                            entry["answers"].append({"model": one.name, "error": str(error)})
             except Refusal as refusal:
                 refused.append(refusal)
-                images.append(entry | {"error": refusal.reason})
-                continue
-            entry |= {"width": image.shape[1], "height": image.shape[0], "answers": []}
-            for one in served:
-                try:
-                    entry["answers"].append(answer(image, one))
-                    right += 1
-                except Refusal as refusal:
-                    refused.append(refusal)
-                    entry["answers"].append({"model": one.name, "error": refusal.reason})
-            images.append(entry)
+                entry["error"] = refusal.reason
+        meter.images(right, len(refused))
         if not right and refused:
             g.again = refused[0].again
             return jsonify(error=refused[0].reason, images=images), refused[0].status
-        meter.images(right, len(refused))
         return jsonify(images=images), 200
 
     return app
@@ -177,11 +181,23 @@ def owner() -> str:
     return request.remote_addr or "unknown"
 
 
-def guard(app: Flask, token: str, meter: gauges.Gauges) -> None:
+def asked_for(host: str) -> str:
+    """Return the name in a Host header, without its port.
+
+    Example:
+        >>> asked_for("Localhost:8000"), asked_for("[::1]:8000"), asked_for("127.0.0.1")
+        ('localhost', '::1', '127.0.0.1')
+    """
+    return (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
+
+
+def guard(app: Flask, token: str, meter: gauges.Gauges, hosts: Sequence[str]) -> None:
     """Ask for the token, refuse other sites' pages, turn errors into JSON, and send the headers that browsers heed."""
 
     @app.before_request
     def admit() -> None:
+        if hosts and asked_for(request.headers.get("Host", "")) not in hosts:  # another name that leads here is a trick on browsers
+            raise Refusal(400, f"this server answers to {', '.join(hosts)} alone")
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and request.path.startswith(API):
             raise Refusal(403, "pages of other sites may not ask")
         if meter.stopping and request.endpoint != "health":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import multiprocessing
 import signal
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,8 @@ from xai.errors import ImageError
 from xai.images import decode
 
 PROCESSES = 2
+AHEAD = 2  # images that wait for a process
+PATIENCE = 4  # times the limit of one image: so long those before it may take
 LIFE = 1000  # images after which a process is replaced: decoders written in C may leak
 
 
@@ -27,37 +29,52 @@ class Decoder:
     """
 
     def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.lock = threading.Lock()
+        self.pool = self.start()
+        for future in [self.pool.schedule(ping) for _ in range(PROCESSES)]:  # now, so that the first upload need not wait for them
+            future.result()
+
+    def start(self) -> Any:
+        """Return new processes."""
         from pebble import ProcessPool
 
-        self.limits = limits
         # Not by fork: TensorFlow's threads hold locks that a forked process would wait for.
         spawn: Any = multiprocessing.get_context("spawn")
-        self.pool = ProcessPool(max_workers=PROCESSES, max_tasks=LIFE, context=spawn, initializer=settle, initargs=(limits.memory,))
-        self.ready()
+        return ProcessPool(max_workers=PROCESSES, max_tasks=LIFE, context=spawn, initializer=settle, initargs=(self.limits.memory,))
 
-    def ready(self) -> None:
-        """Start the processes now, so that the first upload need not wait for them."""
-        for future in [self.pool.schedule(ping) for _ in range(PROCESSES)]:
-            future.result()
+    def renew(self, broken: Any) -> None:
+        """Replace processes that can no longer be used: the system may end one that is idle, or refuse to start another."""
+        with self.lock:
+            if self.pool is broken:
+                self.pool = self.start()
+                broken.stop()
 
     def __call__(self, content: bytes) -> np.ndarray:
         """Return the pixels of an upload, uint8 `(h, w, 3)`, RGB.
 
         Raises:
-            Refusal: it is no image, too large, or takes too long.
+            Refusal: it is no image, too large, or takes too long; 503 where the processes cannot be started.
         """
         if len(content) > self.limits.file_bytes:
             raise Refusal(413, f"the file has {len(content) / 1e6:,.0f} MB; at most {self.limits.file_bytes / 1e6:,.0f} are taken")
-        future = self.pool.schedule(decoded, args=(content, self.limits.pixels, self.limits.side), timeout=self.limits.seconds)
-        try:
-            shape, pixels = future.result()
-        except ImageError as error:
-            raise Refusal(422, str(error)) from None
-        except (TimeoutError, concurrent.futures.TimeoutError):
-            raise Refusal(422, f"decoding it took more than {self.limits.seconds:.0f} s; save it again as PNG or JPEG") from None
-        except Exception:  # the process died, whatever the file did to it
-            raise Refusal(422, "decoding it broke the decoder; save it again as PNG or JPEG") from None
-        return np.frombuffer(pixels, np.uint8).reshape(shape)
+        for _ in range(2):
+            pool, future = self.pool, None
+            try:
+                future = pool.schedule(decoded, args=(content, self.limits.pixels, self.limits.side), timeout=self.limits.seconds)
+                shape, pixels = future.result(PATIENCE * self.limits.seconds)
+                return np.frombuffer(pixels, np.uint8).reshape(shape)
+            except ImageError as error:
+                raise Refusal(422, str(error)) from None
+            except TimeoutError:
+                if future is not None and future.done():
+                    raise Refusal(422, f"decoding it took more than {self.limits.seconds:.0f} s; save it again as PNG or JPEG") from None
+                self.renew(pool)  # not even its end was told
+            except Exception:  # the process died, whatever the file did to it
+                if pool.active:
+                    raise Refusal(422, "decoding it broke the decoder; save it again as PNG or JPEG") from None
+                self.renew(pool)
+        raise Refusal(503, "the decoder is starting again; try again in a moment", 5)
 
     def close(self) -> None:
         """End the processes."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from threading import BoundedSemaphore
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
 from reports.web.answers import Answer, answered, located
-from reports.web.decoding import Decoder
+from reports.web.decoding import AHEAD, PROCESSES, Decoder
 from reports.web.effects import measured
 from reports.web.framing import frame
+from reports.web.gate import Gate, Room, late
 from reports.web.limits import Limits
 from reports.web.line import Line
 from reports.web.refusal import Refusal
@@ -23,6 +25,10 @@ from xai.maps import mapped
 from xai.probes.donors import Donor
 from xai.regions.parts import Parts
 from xai.regions.source import Source
+
+COPIES = 2  # of a decoded image that are held: itself, and what is cut out of it
+OTHERS = "others are having their parts measured; try again in a moment"
+MINE = "parts are being measured for your address already; wait for their end"
 
 
 class Desk:
@@ -46,7 +52,8 @@ class Desk:
         self.limits, self.source, self.pools = limits, source, pools or {}
         self.decoder, self.line = Decoder(limits), Line(limits.waiting, limits.share)
         self.helpers = ThreadPoolExecutor(2, "whyfake-parts")
-        self.measuring = BoundedSemaphore(limits.effects)
+        self.gate, self.measuring = Gate(limits.waiting, limits.share), Gate(limits.effects, 1, OTHERS, MINE)
+        self.decoding, self.room = Room(PROCESSES + AHEAD), Room(limits.held)
 
     def named(self, names: str) -> list[Served]:
         """Return the models that a request names, commas between; "" for all.
@@ -59,15 +66,26 @@ class Desk:
             raise Refusal(404, f"model '{unknown[0][:80]}' is not served; expected one of: {', '.join(self.models)}")
         return [self.models[name] for name in dict.fromkeys(asked)] if asked else list(self.models.values())
 
-    def pixels(self, upload: Upload) -> np.ndarray:
-        """Return an upload's pixels, uint8 `(h, w, 3)`, RGB.
+    def until(self) -> float:
+        """Return when a request that begins now has taken too long, in `time.monotonic`'s seconds."""
+        return time.monotonic() + self.limits.request_seconds
+
+    @contextmanager
+    def opened(self, upload: Upload, until: float) -> Iterator[np.ndarray]:
+        """Give an upload's pixels, uint8 `(h, w, 3)`, RGB, for which there is room only so long.
 
         Raises:
-            Refusal: it cannot be read.
+            Refusal: it cannot be read, or there was no room for it until then.
         """
         if upload.reason:
             raise Refusal(422, upload.reason)
-        return self.decoder(upload.content)
+        if time.monotonic() > until:
+            raise late()
+        with ExitStack() as stack:
+            with self.decoding.held(1, until):
+                image = self.decoder(upload.content)
+                stack.enter_context(self.room.held(COPIES * image.nbytes, until))
+            yield image
 
     def predict(self, image: np.ndarray, served: Served, owner: str) -> Answer:
         """Return what a model says, without maps.
@@ -105,23 +123,18 @@ class Desk:
         found, place = self.wait(waiting)
         return answered(served, view, found, place, chosen, named, parts.result())
 
-    def effects(self, image: np.ndarray, served: Served) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    def effects(self, upload: Upload, served: Served, owner: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Yield how many parts are done, of how many, and what changing the last one does to the logit; the first at once.
 
         Raises:
             Refusal: the image does not fit, there is no face, or too many measure already.
         """
-        if not self.measuring.acquire(blocking=False):
-            raise Refusal(503, "others are having their parts measured; try again in a moment", 5)
-        try:
+        with self.measuring.inside(owner), self.gate.inside(owner), self.opened(upload, self.until()) as image:
             view = frame(image, served.detector.preprocessing)
             parts = located(self.source, view)
             if not isinstance(parts, Parts):
                 raise Refusal(422, parts)
-            yield 0, len(parts.names), {}
-            yield from measured(served, view, parts, self.pools.get(served.name, {}), self.line, self.limits.patience)
-        finally:
-            self.measuring.release()
+            yield from measured(served, view, parts, self.pools.get(served.name, {}), self.line, self.wait)
 
     def wait(self, future: Future) -> Any:
         """Return the result of a wish; 503 when it takes too long."""

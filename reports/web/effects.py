@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +30,12 @@ class Behind:
     Args:
         served: the model.
         line: the line.
-        patience: seconds to wait for one batch.
+        wait: for one batch.
     """
 
     served: Served
     line: Line
-    patience: float
+    wait: Callable[[Future], Any]
 
     @property
     def preprocessing(self) -> Any:
@@ -49,14 +50,14 @@ class Behind:
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return the logit of fake per image."""
         work = self.served.detector.logits
-        found: np.ndarray = self.line.ask(object(), images, lambda values: [work(values[0])], 1, "").result(self.patience)
+        found: np.ndarray = self.wait(self.line.ask(object(), images, lambda values: [work(values[0])], 1, ""))
         return found
 
 
 def measured(
-    served: Served, view: View, parts: Parts, pools: Mapping[str, Sequence[Donor]], line: Line, patience: float
+    served: Served, view: View, parts: Parts, pools: Mapping[str, Sequence[Donor]], line: Line, wait: Callable[[Future], Any]
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield, part by part, how many are done, of how many, and what the part's change does.
+    """Yield, part by part, how many are done, of how many, and what the part's change does; first that none is.
 
     A part is replaced by that of faces of the other class and, as a control, of its own class, where the server
     was given such faces; without, it is blurred only, which takes fine detail away and may itself look generated.
@@ -67,15 +68,16 @@ def measured(
         parts: on the view.
         pools: class -> faces that lend parts; may be empty.
         line: where the network is asked.
-        patience: seconds to wait for one batch.
+        wait: for one batch.
     """
-    detector = Behind(served, line, patience)
+    detector = Behind(served, line, wait)
     image, placed = served.detector.preprocessing.prepare(view.pixels), parts.resized(served.detector.size)
-    logit = float(detector.logits(image[None])[0])
-    label = "fake" if float(score(np.array(logit))) >= detector.threshold else "real"
     kinds = KINDS if pools else KINDS[-1:]
     counts = np.bincount(placed.labels.ravel(), minlength=256)
     rows = {name: members for name, members in units(parts.names).items() if counts[list(members)].sum()}
+    yield 0, len(rows), {}
+    logit = float(detector.logits(image[None])[0])
+    label = "fake" if float(score(np.array(logit))) >= detector.threshold else "real"
     for done, (name, members) in enumerate(rows.items(), 1):
         subject = Subject(Face(image, placed), label, "upload")
         found = effects(detector, [subject], pools, {name: members}, kinds=kinds, donors=DONORS, batch_size=served.together)[0]

@@ -11,11 +11,13 @@ from typing import Any
 
 from reports.web.refusal import Refusal
 
+CLOSING = "the server is stopping; try again in a moment"
 FULL = "too many images are waiting; try again in a moment"
+TURNS = 8  # passes after which one that gives way to all others has its turn
 YOURS = "too many images from your address are waiting; wait for their answers"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Wish:
     """Something the network is to do.
 
@@ -50,6 +52,7 @@ class Line:
         self.owners: Counter[str] = Counter()
         self.change = threading.Condition()
         self.closed = False
+        self.turns = 0  # passes since one of `later`
         self.thread = threading.Thread(target=self._serve, name="whyfake-network", daemon=True)
         self.thread.start()
 
@@ -65,7 +68,7 @@ class Line:
         wish = Wish(key, value, work, most, owner)
         with self.change:
             if self.closed:
-                raise Refusal(503, "the server is stopping; try again in a moment", 5)
+                raise Refusal(503, CLOSING, 5)
             if owner:
                 if len(self.first) >= self.waiting:
                     raise Refusal(503, FULL, 2)
@@ -79,10 +82,16 @@ class Line:
         return wish.result
 
     def close(self) -> None:
-        """Take no more wishes, and end when those in line are done."""
+        """Take no more wishes, refuse those in line, and end when what is being done is done."""
         with self.change:
             self.closed = True
+            left = [*self.first, *self.later]
+            for waiting in (self.first, self.later, self.owners):
+                waiting.clear()
             self.change.notify()
+        for wish in left:
+            if wish.result.set_running_or_notify_cancel():
+                wish.result.set_exception(Refusal(503, CLOSING, 5))
         self.thread.join()
 
     def _serve(self) -> None:
@@ -97,7 +106,8 @@ class Line:
 
     def _next(self) -> list[Wish]:
         """Take the wish that waits longest, and those that can be done with it."""
-        line = self.first or self.later
+        line = self.later if self.later and (not self.first or self.turns >= TURNS) else self.first
+        self.turns = 0 if line is self.later else self.turns + 1
         leader = line[0]
         some = [wish for wish in line if wish.key == leader.key][: leader.most]
         for wish in some:

@@ -37,32 +37,46 @@ class Paper:
         self.desk, self.served = desk, served
         self.rows: list[tuple[str, ...]] = []
         self.sections: list[Section] = []
-        self.refused = 0
+        self.images = self.right = self.refused = 0
 
-    def add(self, upload: Upload, owner: str) -> None:
+    def add(self, upload: Upload, owner: str, until: float) -> None:
         """Take in one upload.
+
+        Args:
+            upload: the upload.
+            owner: whose it is.
+            until: when the report has taken too long, in `time.monotonic`'s seconds.
 
         Raises:
             Refusal: the server is too busy; what is wrong with the image itself stands in the report.
         """
+        self.images += 1
         try:
-            image = self.desk.pixels(upload)
+            with self.desk.opened(upload, until) as image:
+                for served in self.served:
+                    self.ask(upload.name, image, served, owner)
         except Refusal as refusal:
             self.refuse(upload.name, "", refusal)
+
+    def ask(self, name: str, image: np.ndarray, served: Served, owner: str) -> None:
+        """Take in what a model says of an image."""
+        try:
+            answer = self.desk.explain(image, served, owner)
+        except Refusal as refusal:
+            self.refuse(name, served.name, refusal)
             return
-        for served in self.served:
-            try:
-                answer = self.desk.explain(image, served, owner)
-            except Refusal as refusal:
-                if refusal.again is not None:
-                    raise
-                self.refuse(upload.name, served.name, refusal)
-                continue
-            self.rows.append(self.row(upload.name, answer))
-            self.sections.append(self.section(upload.name, answer))
+        self.right += 1
+        self.rows.append(self.row(name, answer))
+        self.sections.append(self.section(name, answer))
 
     def refuse(self, name: str, model: str, refusal: Refusal) -> None:
-        """Note an upload that could not be answered."""
+        """Note an upload that could not be answered.
+
+        Raises:
+            Refusal: not for what it is, but because the server is too busy.
+        """
+        if refusal.again is not None:
+            raise refusal
         self.refused += 1
         self.rows.append((name, model, "No answer", "", "", refusal.reason))
 
@@ -96,13 +110,12 @@ class Paper:
 
     def page(self) -> str:
         """Return the page."""
-        images = len({row[0] for row in self.rows})
         counts = [(words_of, sum(row[2] == words_of for row in self.rows)) for words_of in (*ANSWERS.values(), "No answer")]
         low, high = self.desk.limits.unsure
         header = ("Image", "Model", "Answer", "Probability of fake", "Logit", "Note")
         note = f"“Not sure” between probabilities of {low:g} and {high:g}."
         return sheet.page(
-            self.rows[0][0] if images == 1 else f"{images} images",
+            self.rows[0][0] if self.images == 1 else f"{self.images} images",
             "What a detector of generated faces says, and on what it looks. A map shows where the evidence for fake is, not that it is right.",
             [(name, f"{count:,}", "") for name, count in counts if count],
             [Section("Answers", note, (Table("", header, self.rows),)), *self.sections],

@@ -21,6 +21,11 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SPARE = 8  # threads beyond those that may wait for the network, so that the page and /healthz always answer
 CONNECTIONS = 200
 STILL = 30  # seconds after which a connection that says nothing is closed
+BEHIND: dict[str, Any] = {  # of a proxy on this machine: visitors are told apart by what it says of them
+    "trusted_proxy": "127.0.0.1",
+    "trusted_proxy_headers": {"x-forwarded-for"},
+    "clear_untrusted_proxy_headers": True,
+}
 FLUSHED = 0.3  # seconds for the last bytes to leave
 
 
@@ -30,6 +35,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str = "",
+    proxy: str = "",
     regions: str = "auto",
     limits: Limits | None = None,
     pools: Callable[[Any, Any], Any] | None = None,
@@ -43,6 +49,7 @@ def serve(
         host: address to listen at; all but the loopback ones are reachable by others.
         port: 0 for any that is free.
         token: asked for as "Authorization: Bearer …".
+        proxy: name under which a proxy on this machine is asked for it; "" without one.
         regions: who says the parts of a face, as in `xai.regions.source.open_source`.
         limits: what is taken at most.
         pools: called with a detector and the source of parts, returns the faces that lend parts, by class.
@@ -50,9 +57,12 @@ def serve(
         quiet: no line per request.
 
     Raises:
-        RunError: the extra is not installed, or the address cannot be had.
+        RunError: the extra is not installed, the address cannot be had, or the token cannot be sent.
     """
     ready()
+    token = token.strip()
+    if not token.isascii():
+        raise RunError("the token has letters that a request's header cannot carry; take one of plain ASCII")
     from waitress.server import create_server
 
     from reports.web import app as web
@@ -71,12 +81,12 @@ def serve(
         stack.enter_context(alone())
         desk = Desk(models, limits, source, lent)
         stack.callback(desk.close)
-        application = web.create_app(desk, token, [*LOOPBACK, "[::1]"] if host in LOOPBACK else [])
+        application = web.create_app(desk, token, [*LOOPBACK, *filter(None, [proxy.lower()])] if proxy or host in LOOPBACK else [])
         log(quiet)
         try:
             server = create_server(
                 application,
-                host=host,
+                host="127.0.0.1" if host == "localhost" else host,  # else it may listen at two addresses, with two ports
                 port=port,
                 threads=limits.waiting + SPARE,
                 connection_limit=CONNECTIONS,
@@ -85,6 +95,7 @@ def serve(
                 inbuf_overflow=limits.request_bytes + 2**21,  # never on the disk
                 outbuf_overflow=2**30,
                 ident="whyfake",
+                **(BEHIND if proxy else {}),
             )
         except OSError as error:
             raise RunError(f"cannot listen at {host}:{port} ({error.strerror or error}); give another --port, 0 for any that is free") from None
@@ -93,7 +104,7 @@ def serve(
             why = "anyone who reaches this machine can use it" if not token else "the token travels unencrypted"
             say(f"warning: listening at {host}: {why}; put a server with HTTPS in front of it, or leave --host out")
         say(f"whyfake serves {', '.join(desk.models)} at http://{'[::1]' if host == '::1' else host}:{server.effective_port}/ (Ctrl-C stops it)")
-        with Stopping(application.extensions["gauges"], limits.closing):
+        with Stopping(application.extensions["gauges"], limits.closing, server):
             server.run()
     say("stopped")
 
@@ -122,8 +133,8 @@ def log(quiet: bool) -> None:
 class Stopping:
     """While it lasts, Ctrl-C and SIGTERM end the server once all answers in the making are given; a second one ends it at once."""
 
-    def __init__(self, gauges: Any, patience: float) -> None:
-        self.gauges, self.patience = gauges, patience
+    def __init__(self, gauges: Any, patience: float, server: Any) -> None:
+        self.gauges, self.patience, self.server = gauges, patience, server
         self.before: dict[int, Any] = {}
         self.over = False
 
@@ -142,10 +153,14 @@ class Stopping:
         self.gauges.stopping = True
         threading.Thread(target=self.drain, name="whyfake-stop", daemon=True).start()
 
+    def unsent(self) -> bool:
+        """Say whether bytes of answers have not left yet."""
+        return any(channel.total_outbufs_len for channel in list(self.server.active_channels.values()))
+
     def drain(self) -> None:
         """Wait until nothing is being answered, then end the loop of the main thread."""
         until = time.monotonic() + self.patience
-        while self.gauges.running and time.monotonic() < until:
+        while (self.gauges.running or self.unsent()) and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(FLUSHED)
         self.over = True

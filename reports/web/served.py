@@ -23,7 +23,8 @@ from xai.recommend import Recommendation
 
 ENDINGS = (".keras", ".h5", ".hdf5", ".onnx")
 BLACK_BOX = ("occlusion",)  # of what needs only answers the quickest
-MOST_PASSES = 64  # of a map method that may be asked for
+MOST_PASSES = 64  # of the map methods that may be asked for at once
+MOST_MAPS = 64  # by layers and methods
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,20 @@ class Served:
         Raises:
             WhyfakeError: unknown, or not to be had from a server.
         """
-        names = tuple(name.strip() for name in methods.split(",") if name.strip()) or self.methods
-        for name in names:
+        asked = {name.strip() for name in methods.split(",") if name.strip()} or {*self.methods}
+        offered = tuple(dict.fromkeys([*self.methods, *allowed()]))
+        if unknown := sorted(asked.difference(offered)):
             # No options: some name files of this machine, others hundreds of passes.
-            if name not in self.methods and name not in allowed():
-                raise WhyfakeError(f"method '{name}' is not offered here; expected {listed((*allowed(),), 30)}")
+            raise WhyfakeError(f"method '{unknown[0][:80]}' is not offered here; expected {listed(allowed(), 30)}")
+        names = tuple(name for name in offered if name in asked)  # in one order: each order would be compiled anew
         mapped.check(self.detector, [mapped.parse(name) for name in names])
-        return (tuple(selected(self.detector, layers, names)) if layers else self.layers), names
+        if sum(passes(name) for name in names) > max(MOST_PASSES, sum(passes(name) for name in self.methods)):
+            raise WhyfakeError(f"these methods take more than {MOST_PASSES} passes together; ask for fewer at once")
+        wanted = {*selected(self.detector, layers, names)} if layers else {*self.layers}
+        found = tuple(layer for layer in self.detector.layers if layer in wanted)
+        if len(found) * len(names) > max(MOST_MAPS, len(self.layers) * len(self.methods)):
+            raise WhyfakeError(f"{len(found)} layers by {len(names)} methods; at most {MOST_MAPS} maps are made at once")
+        return found, names
 
     def placements(self, layers: Sequence[str], methods: Sequence[str]) -> dict[str, Placement]:
         """Return where the cells of each layer lie."""

@@ -18,6 +18,7 @@ LONGEST = 120  # characters of a name that are shown
 FIELD = "image"
 RAW = ("image/", "application/octet-stream", "application/zip")
 ZIP = b"PK\x03\x04"
+DIRECTORY = 1 << 20  # bytes of an archive's table of contents
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others expand by more than a thousand
 
 
@@ -59,8 +60,11 @@ def received(request: Any, limits: Limits) -> list[Upload]:
     else:
         raise Refusal(415, "send images as multipart/form-data in fields called 'image', or one image as the body with its content type")
     found: list[Upload] = []
+    left = limits.request_bytes  # of all archives together: many small ones could hold very much
     for name, content in files:
-        found += unpacked(content, limits) if content.startswith(ZIP) else [Upload(shown(name), content)]
+        more = list(unpacked(content, limits, left)) if content.startswith(ZIP) else [Upload(shown(name), content)]
+        left -= sum(len(upload.content) for upload in more) if content.startswith(ZIP) else 0
+        found += more
         if len(found) > limits.images:
             raise Refusal(413, f"more than {limits.images} images; send them in several requests")
     if not found:
@@ -78,18 +82,19 @@ def shown(name: str) -> str:
     return readable(name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])[:LONGEST] or "image"
 
 
-def unpacked(content: bytes, limits: Limits) -> Iterator[Upload]:
-    """Yield the images of a zip archive; folders and hidden files are passed over.
+def unpacked(content: bytes, limits: Limits, left: int) -> Iterator[Upload]:
+    """Yield the images of a zip archive, so many bytes of them at most; folders and hidden files are passed over.
 
     Raises:
         Refusal: it is damaged, or holds more than is taken.
     """
     try:
+        if directory(content) > DIRECTORY:
+            raise Refusal(413, f"the archive lists too much; at most {limits.images} images are taken at once")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not hidden(entry.filename)]
             if len(entries) > limits.images:
                 raise Refusal(413, f"the archive holds {len(entries):,} files; at most {limits.images} images are taken at once")
-            left = limits.request_bytes
             for entry in entries:
                 upload = one(archive, entry, min(limits.file_bytes, left))
                 left -= len(upload.content)
@@ -98,6 +103,24 @@ def unpacked(content: bytes, limits: Limits) -> Iterator[Upload]:
         raise
     except Exception as error:  # zipfile raises whatever the broken part makes it raise
         raise Refusal(422, f"the archive cannot be read ({readable(' '.join(str(error).split()))[:80]}); pack it again") from None
+
+
+def directory(content: bytes) -> int:
+    """Return how many bytes an archive says its table of contents takes; reading a large one would take seconds.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> with zipfile.ZipFile(file, "w") as archive:
+        ...     archive.writestr("a.png", b"abc")
+        >>> directory(file.getvalue()), directory(b"PK")
+        (51, 0)
+    """
+    end = content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557))
+    if end < 0 or len(content) < end + 16:
+        return 0
+    if content[max(0, end - 20) : end].startswith(b"PK\x06\x07"):  # the far larger table of ZIP64, where nobody needs one
+        return DIRECTORY + 1
+    return int.from_bytes(content[end + 12 : end + 16], "little")
 
 
 def hidden(name: str) -> bool:
@@ -116,8 +139,11 @@ def one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> Upload:
     name = shown(entry.filename)
     if entry.flag_bits & 1 or entry.compress_type not in METHODS:
         return Upload(name, b"", "it is encrypted or packed in an unusual way; pack it again")
-    with archive.open(entry) as file:
-        content = file.read(most + 1)
+    try:
+        with archive.open(entry) as file:
+            content = file.read(most + 1)
+    except Exception as error:  # zipfile raises whatever the broken part makes it raise
+        return Upload(name, b"", f"it is damaged in the archive ({readable(' '.join(str(error).split()))[:80]}); pack it again")
     if len(content) > most:
         return Upload(name, b"", f"larger than {most / 1e6:,.0f} MB")
     return Upload(name, content)

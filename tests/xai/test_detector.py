@@ -10,6 +10,7 @@ from keras import layers
 
 import xai
 from tests.conftest import compute, tiny_model
+from xai.compiled import PASSES, Compiled
 from xai.detector import score, wrap
 from xai.errors import LayerError, ModelError
 
@@ -317,3 +318,12 @@ def test_mixed_precision_maps_are_float32():
     logits, maps = compute(wrap(model), IMAGES, ["conv"], ["gradcam", "hirescam"])
     assert all(values.dtype == np.float32 for values in maps.values())
     assert np.allclose(score(logits), np.asarray(model(IMAGES)).ravel(), atol=1e-3)
+
+
+def test_compiled_passes_are_kept_while_they_are_used():
+    kept = Compiled()
+    for number in range(PASSES):
+        kept[number] = print
+    assert kept[0] is print  # used again
+    kept["new"] = print
+    assert (0 in kept, 1 in kept, len(kept)) == (True, False, PASSES)

@@ -221,7 +221,11 @@
           const effect = swaps ? `${signed(line.effect.opposite)} (${signed(line.effect.same)})` : signed(line.effect.blur);
           known.of.set(line.part, effect);
         }
-        if (done || number !== state.asked) break;
+        if (done) break;
+        if (number !== state.asked) {
+          await reader.cancel(); // or the server would go on measuring for nobody
+          break;
+        }
         state.effects.set(model, known);
         if (state.model === model) parts();
       }

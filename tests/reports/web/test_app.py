@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from reports.web.app import create_app
+from reports.web.serve import serve
 from xai.detector import score
+from xai.errors import RunError, WhyfakeError
 
 ASKING = ("/api/v1/predict", "/api/v1/explain", "/api/v1/report")
 
@@ -84,6 +86,47 @@ def test_one_bad_image_does_not_spoil_the_others(post, png):
     assert "at least 8" in third["error"]
 
 
+def test_a_damaged_file_of_an_archive_does_not_spoil_the_others(post, png):
+    zipped = archive(("a.png", png()), ("b.png", b"xyzw" * 9), compression=zipfile.ZIP_STORED).replace(b"xyzwxyzw", b"xyzwXyzw", 1)
+    first, second = post("/api/v1/predict", ("all.zip", zipped)).json["images"]
+    assert "answers" in first
+    assert second["error"].startswith("it is damaged in the archive (Bad CRC-32")
+
+
+def test_archives_share_what_a_request_may_hold(post):
+    zipped = archive(("a.bin", b"\0" * 1_900_000))
+    names = [image["error"] for image in post("/api/v1/predict", *[(f"{n}.zip", zipped) for n in range(4)]).json["images"]]
+    assert [name.startswith("larger than") for name in names] == [False, False, False, True]  # 6 MB in all
+
+
+def test_an_archive_with_an_endless_table_of_contents_is_not_read(post):
+    reply = post("/api/v1/predict", ("a.zip", archive(*[(f"{n:0200}/", b"") for n in range(4300)])))
+    assert (reply.status_code, reply.json["error"]) == (413, "the archive lists too much; at most 4 images are taken at once")
+
+
+def test_a_model_that_lacks_a_layer_does_not_spoil_the_others(desk, post, png, monkeypatch):
+    explain = desk.explain
+
+    def other(image, served, *rest):
+        if served.name == "model 2":
+            raise WhyfakeError("layer 'conv' is not in the model")
+        return explain(image, served, *rest)
+
+    monkeypatch.setattr(desk, "explain", other)
+    reply = post("/api/v1/explain?layers=conv", ("a.png", png()))
+    assert reply.status_code == 200
+    first, second = reply.json["images"][0]["answers"]
+    assert first["logit"] == pytest.approx(-3.5)
+    assert second == {"model": "model 2", "error": "layer 'conv' is not in the model"}
+
+
+def test_any_order_of_methods_is_one_request(desk, post, png):
+    served = desk.models["model"]
+    assert served.chosen("conv,conv", "lrp,hirescam,hirescam,activation") == served.chosen("conv", "activation,lrp,hirescam")
+    maps = post("/api/v1/explain?model=model&methods=hirescam,hirescam", ("a.png", png())).json["images"][0]["answers"][0]["maps"]
+    assert [one["method"] for one in maps] == ["hirescam"]
+
+
 @pytest.mark.parametrize(
     ("content", "status", "reason"),
     [
@@ -94,7 +137,11 @@ def test_one_bad_image_does_not_spoil_the_others(post, png):
         (archive(*[(f"{n}.png", b"x") for n in range(5)]), 413, "the archive holds 5 files; at most 4"),
         (archive(("a.png", b"\0" * 3_000_000)), 422, "larger than 2 MB"),
         (b"PK\x03\x04 broken", 422, "the archive cannot be read"),
-        (archive(("?", b"x")).replace(b"\x01\x00\x00\x00?", b"\x00\x00\x00\x00?"), 422, "the archive cannot be read"),  # a file without a name
+        (
+            archive(("?", b"x")).replace(b"\x01\x00\x00\x00?", b"\x00\x00\x00\x00?"),
+            422,
+            "damaged in the archive|archive cannot be read",
+        ),  # a file without a name
         (archive(("a.png", b"x" * 99), compression=zipfile.ZIP_LZMA), 422, "packed in an unusual way"),
     ],
 )
@@ -132,6 +179,7 @@ def claims(width, height):
     [
         ("?model=other", 404, "model 'other' is not served; expected one of: model, model 2"),
         ("?layers=none", 400, "layer 'none' is not in the model"),
+        ("?methods=smoothgrad,vargrad,integrated_gradients", 400, "these methods take more than 64 passes together"),
         ("?methods=magic", 400, "method 'magic' is not offered here"),
         ("?methods=rise", 400, "method 'rise' is not offered here"),
         ("?methods=integrated_gradients:baseline=/etc/passwd", 400, "is not offered here"),
@@ -159,6 +207,10 @@ def test_effects_ask_for_one_model_and_one_image(post, png):
     assert post("/api/v1/effects?model=model", ("a.png", png()), ("b.png", png())).status_code == 413
     assert post("/api/v1/effects?model=model", ("a.png", b"x")).status_code == 422
     assert post("/api/v1/effects?model=model", ("a.png", png())).status_code == 200  # the refused ones gave their place back
+
+
+def test_images_of_one_name_are_two_images(post, png):
+    assert "2 images" in post("/api/v1/report", ("real/1.png", png()), ("fake/1.png", png())).text
 
 
 def test_the_report_holds_every_image_and_no_script(post, png):
@@ -211,9 +263,15 @@ def test_a_token_is_asked_for(desk, png):
     assert client.get("/api/v1/models", headers={"Authorization": "Bearer open sesame"}).status_code == 200
 
 
+def test_a_token_that_no_header_can_carry_is_refused():
+    with pytest.raises(RunError, match="take one of plain ASCII"):
+        serve([], token="öffne dich")
+
+
 def test_other_host_names_are_refused_where_only_this_machine_is_meant(desk):
-    client = create_app(desk, hosts=["127.0.0.1", "localhost"]).test_client()
-    assert client.get("/healthz", headers={"Host": "localhost:8000"}).status_code == 200
+    client = create_app(desk, hosts=["127.0.0.1", "localhost", "::1"]).test_client()
+    for name in ("localhost:8000", "LOCALHOST", "127.0.0.1:1", "[::1]:8000", "[::1]"):
+        assert client.get("/healthz", headers={"Host": name}).status_code == 200, name
     assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
 
 
@@ -223,6 +281,11 @@ def test_health_and_numbers(client, post, png):
     text = client.get("/metrics").text
     assert 'whyfake_requests_total{endpoint="predict",status="200"} 1.0' in text
     assert 'whyfake_answers_total{outcome="answered"} 2.0' in text
+    post("/api/v1/predict", ("a.png", b"no image"))
+    post("/api/v1/report", ("a.png", png()), ("b.png", b"no image"))
+    text = client.get("/metrics").text
+    assert 'whyfake_answers_total{outcome="answered"} 4.0' in text
+    assert 'whyfake_answers_total{outcome="refused"} 2.0' in text
     assert "whyfake_waiting_images 0.0" in text
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from reports.web.line import Line
+from reports.web.line import TURNS, Line
 from reports.web.refusal import Refusal
 
 
@@ -90,16 +90,28 @@ def test_one_who_gave_up_is_passed_over(line):
     assert slow.seen == [[0], [2]]
 
 
-def test_a_closed_line_finishes_what_waits_and_takes_no_more():
+def test_a_closed_line_ends_what_it_does_and_refuses_the_rest():
     line, slow = Line(4, 4), Slow()
-    held(line, slow)
+    first = held(line, slow)
     found = line.ask("a", 1, slow, 1, "me")
     closing = threading.Thread(target=line.close)
     closing.start()
-    while not line.closed:
-        time.sleep(0.001)
+    with pytest.raises(Refusal, match="stopping"):
+        found.result(5)
     with pytest.raises(Refusal, match="stopping"):
         line.ask("a", 1, slow, 1, "me")
     slow.go.set()
     closing.join(5)
-    assert found.result(0) == 2
+    assert first.result(0) == 0
+    assert slow.seen == [[0]]
+
+
+def test_background_work_has_its_turn_under_a_steady_load():
+    line, slow = Line(30, 30), Slow()
+    held(line, slow)
+    later = line.ask("effects", -1, slow, 1, "")
+    found = [line.ask(value, value, slow, 1, "me") for value in range(1, 13)]
+    slow.go.set()
+    assert [future.result(5) for future in [later, *found]] == [-2, *(2 * value for value in range(1, 13))]
+    assert slow.seen.index([-1]) == 1 + TURNS
+    line.close()
