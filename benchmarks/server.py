@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -30,6 +31,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+BESIEGERS = 80
 CLIENTS, REQUESTS = 20, 1000
 PARTS = 10  # of the load, whose memory is told one by one
 ROUNDS, TIMES = 7, 5  # of the comparison with the map pass
@@ -187,6 +189,42 @@ def killed(model: Path, folder: Path, bodies: list[bytes]) -> None:
     print(f"stopped: exit {server.process.returncode}, files left {left}")
 
 
+def besieged(model: Path, folder: Path, body: bytes) -> None:
+    """Send the server more and heavier archives than it takes, hang up, and say how others fare."""
+    archive = io.BytesIO()
+    heavy = io.BytesIO()
+    Image.new("RGB", (6300, 6300)).save(heavy, "PNG")  # 40 megapixels in little more than 100 kB
+    with zipfile.ZipFile(archive, "w") as packed:
+        for number in range(32):
+            packed.writestr(f"{number}.png", heavy.getvalue())
+    with running(model, folder) as server:
+        server.ask(body)
+        calm = server.memory[-1][1]
+        attackers = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(BESIEGERS)]
+        for attacker in attackers:
+            attacker.request("POST", "/api/v1/predict", archive.getvalue(), {"Content-Type": "application/zip"})
+        time.sleep(2)
+        seconds = []
+        for _ in range(20):
+            start = time.perf_counter()
+            visitor = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            visitor.request("GET", "/healthz")
+            assert visitor.getresponse().status == 200
+            seconds.append(time.perf_counter() - start)
+            visitor.close()
+            time.sleep(0.5)
+        status = server.ask(body)[0]
+        for attacker in attackers:
+            attacker.close()
+        start = time.perf_counter()
+        while server.ask(body)[0] != 200:
+            time.sleep(1)
+        recovered = time.perf_counter() - start
+        peak = max(mb for _, mb in server.memory)
+    print(f"{BESIEGERS} archives of 32 images of 40 megapixels at once: /healthz within {max(seconds):.2f} s; another client's image: {status}")
+    print(f"memory of its processes, MB: {calm:,.0f} before, {peak:,.0f} at most; an image is answered again {recovered:.0f} s after they hung up")
+
+
 def answer(model: Path, folder: Path, size: int) -> None:
     """Time the page's answer against the map pass itself, in turn."""
     ours, theirs = get_context("spawn").Pipe()
@@ -213,7 +251,7 @@ def answer(model: Path, folder: Path, size: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["load", "kill", "answer"], help="one of the three")
+    parser.add_argument("--only", choices=["load", "kill", "siege", "answer"], help="one of them")
     parser.add_argument("--clients", type=int, default=CLIENTS, help="of the load, at once")
     parser.add_argument("--requests", type=int, default=REQUESTS, help="of the load")
     known = parser.parse_args()
@@ -227,6 +265,8 @@ def main() -> None:
                 load(server, bodies, known.requests, known.clients)
         if known.only in (None, "kill"):
             killed(home / "m256.keras", home / "kill", bodies)
+        if known.only in (None, "siege"):
+            besieged(home / "m256.keras", home / "siege", bodies[0])
         if known.only in (None, "answer"):
             answer(home / "m1024.keras", home / "answer", 1024)
 

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from reports import charts, html
 from reports.web import gauges, openapi, paper, samples, uploads
+from reports.web.asking import Asking
 from reports.web.desk import Desk
 from reports.web.refusal import Refusal
 from xai.errors import WhyfakeError
@@ -129,7 +130,7 @@ def create_app(desk: Desk, token: str = "", hosts: Sequence[str] = ()) -> Flask:
         served = desk.named(request.args.get("model", ""))
         sheet, until = paper.Paper(desk, served), desk.until()
         with desk.gate.inside(owner()):
-            for upload in uploads.received(request, desk.limits):
+            for upload in stayed(uploads.received(request, desk.limits)):
                 sheet.add(upload, owner(), until)
         meter.images(sheet.right, sheet.refused)
         name = "whyfake-report.html"
@@ -137,34 +138,16 @@ def create_app(desk: Desk, token: str = "", hosts: Sequence[str] = ()) -> Flask:
 
     def each(answer: Callable[..., dict[str, Any]]) -> tuple[Response, int]:
         """Answer for every image and every model; the status is an error's where not one was answered."""
+        asking = Asking(desk, desk.named(request.args.get("model", "")), answer, desk.until())
         with desk.gate.inside(owner()):
-            return answers_of(answer, desk.named(request.args.get("model", "")), desk.until())
-
-    def answers_of(answer: Callable[..., dict[str, Any]], served: Sequence[Any], until: float) -> tuple[Response, int]:
-        images: list[dict[str, Any]] = []
-        refused: list[Refusal] = []
-        right = 0
-        for upload in uploads.received(request, desk.limits):
-            entry: dict[str, Any] = {"name": upload.name}
-            images.append(entry)
-            try:
-                with desk.opened(upload, until) as image:
-                    entry |= {"width": image.shape[1], "height": image.shape[0], "answers": []}
-                    for one in served:
-                        try:
-                            entry["answers"].append(answer(image, one))
-                            right += 1
-                        except WhyfakeError as error:
-                            refused.append(error if isinstance(error, Refusal) else Refusal(400, str(error)))
-                            entry["answers"].append({"model": one.name, "error": str(error)})
-            except Refusal as refusal:
-                refused.append(refusal)
-                entry["error"] = refusal.reason
-        meter.images(right, len(refused))
-        if not right and refused:
-            g.again = refused[0].again
-            return jsonify(error=refused[0].reason, images=images), refused[0].status
-        return jsonify(images=images), 200
+            for upload in stayed(uploads.received(request, desk.limits)):
+                asking.take(upload)
+        meter.images(asking.right, len(asking.refused))
+        if not asking.right and asking.refused:
+            first = asking.refused[0]
+            g.again = first.again
+            return jsonify(error=first.reason, images=asking.images), first.status
+        return jsonify(images=asking.images), 200
 
     return app
 
@@ -174,6 +157,15 @@ def palettes() -> dict[str, str]:
     """Return the stops of the colour maps, for maps of one sign and of two."""
     stops = {str(table["name"]): " ".join(table["stops"]) for table in charts.palettes()}  # type: ignore[arg-type]
     return {"sequential": stops["viridis"], "diverging": stops["purple-orange"]}
+
+
+def stayed(received: Sequence[uploads.Upload]) -> Iterator[uploads.Upload]:
+    """Yield uploads one by one while whoever sent them waits for the answer; waitress knows."""
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    for upload in received:
+        if gone():
+            raise Refusal(503, "whoever asked has left", 1)
+        yield upload
 
 
 def owner() -> str:

@@ -19,7 +19,7 @@ from xai.threads import alone
 MISSING = "the upload page needs the extra 'web': pip install 'whyfake[web]'"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SPARE = 8  # threads beyond those that may wait for the network, so that the page and /healthz always answer
-CONNECTIONS = 200
+CONNECTIONS = 100
 STILL = 30  # seconds after which a connection that says nothing is closed
 BEHIND: dict[str, Any] = {  # of a proxy on this machine: visitors are told apart by what it says of them
     "trusted_proxy": "127.0.0.1",
@@ -91,6 +91,7 @@ def serve(
                 threads=limits.waiting + SPARE,
                 connection_limit=CONNECTIONS,
                 channel_timeout=STILL,
+                channel_request_lookahead=1,  # tells that a visitor has left
                 max_request_body_size=limits.request_bytes + 2**20,
                 inbuf_overflow=limits.request_bytes + 2**21,  # never on the disk
                 outbuf_overflow=2**30,

@@ -1,15 +1,20 @@
 """What is worked on at once: nobody blocks the others, nothing grows without bound, and what breaks is replaced."""
 
+import gc
 import threading
 import time
+import weakref
 from contextlib import ExitStack
 
 import psutil
 import pytest
 
+from reports.web.asking import Asking
 from reports.web.decoding import Decoder
+from reports.web.framing import frame
 from reports.web.gate import Gate, Room
 from reports.web.refusal import Refusal
+from reports.web.uploads import Upload
 from tests.reports.web.conftest import LIMITS
 
 HERE = "127.0.0.1"
@@ -108,3 +113,27 @@ def test_a_broken_decoder_is_replaced(png, ended):
             assert decoder.pool is not first
     finally:
         decoder.close()
+
+
+def test_nobody_works_for_a_client_that_has_left(desk, post, png, monkeypatch):
+    monkeypatch.setattr(desk, "opened", None)
+    gone = {"waitress.client_disconnected": lambda: True}
+    for address in ("predict", "report"):
+        reply = post(f"/api/v1/{address}", ("a.png", png()), environ_overrides=gone)
+        assert (reply.status_code, reply.json["error"]) == (503, "whoever asked has left")
+    assert not desk.gate.owners
+
+
+def test_a_refusal_does_not_hold_on_to_the_image(desk, png):
+    kept = []
+
+    def answer(image, served):
+        kept.append(weakref.ref(image))
+        return frame(image[:4], served.detector.preprocessing)
+
+    asking = Asking(desk, list(desk.models.values()), answer, desk.until())
+    asking.take(Upload("a.png", png()))
+    assert [refusal.status for refusal in asking.refused] == [422, 422]
+    assert "at least 8" in asking.refused[0].reason
+    gc.collect()
+    assert [image() for image in kept] == [None, None]
