@@ -60,7 +60,8 @@ def serve(
         RunError: the extra is not installed, the address cannot be had, or the token cannot be sent.
     """
     ready()
-    token = token.strip()
+    if token != (token := token.strip()) and not token:
+        raise RunError("the token is blank, which would let everyone in; take a word")
     if not token.isascii():
         raise RunError("the token has letters that a request's header cannot carry; take one of plain ASCII")
     from waitress.server import create_server

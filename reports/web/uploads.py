@@ -62,9 +62,12 @@ def received(request: Any, limits: Limits) -> list[Upload]:
     found: list[Upload] = []
     left = limits.request_bytes  # of all archives together: many small ones could hold very much
     for name, content in files:
-        more = list(unpacked(content, limits, left)) if content.startswith(ZIP) else [Upload(shown(name), content)]
-        left -= sum(len(upload.content) for upload in more) if content.startswith(ZIP) else 0
-        found += more
+        if content.startswith(ZIP):
+            members = list(unpacked(content, limits, left))
+            left -= sum(len(member.content) for member in members)
+            found += members
+        else:
+            found.append(Upload(shown(name), content))
         if len(found) > limits.images:
             raise Refusal(413, f"more than {limits.images} images; send them in several requests")
     if not found:

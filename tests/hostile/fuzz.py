@@ -29,7 +29,7 @@ def upload(data: bytes) -> None:
     from reports.web.limits import Limits
     from reports.web.uploads import unpacked
 
-    list(unpacked(b"PK\x03\x04" + data, Limits(file_bytes=100_000, request_bytes=1_000_000)))
+    list(unpacked(b"PK\x03\x04" + data, Limits(file_bytes=100_000), 1_000_000))
 
 
 def table(data: bytes) -> None:

@@ -75,8 +75,9 @@ def face_parts(pictures: np.ndarray, kind: str = "mesh") -> np.ndarray:
 
     size = pictures.shape[1:3]
     labels = np.full(pictures.shape[:3], UNCUT, np.int32)
+    mean = template.parts(size) if kind == "template" else None
     for index, picture in enumerate(pictures):
-        parts = template.parts(size) if kind == "template" else meshparts.parts(picture)
+        parts = mean or meshparts.parts(picture)
         if parts is not None:
             labels[index] = parts.resized(size).labels
     return labels

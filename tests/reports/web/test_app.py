@@ -263,9 +263,10 @@ def test_a_token_is_asked_for(desk, png):
     assert client.get("/api/v1/models", headers={"Authorization": "Bearer open sesame"}).status_code == 200
 
 
-def test_a_token_that_no_header_can_carry_is_refused():
-    with pytest.raises(RunError, match="take one of plain ASCII"):
-        serve([], token="öffne dich")
+@pytest.mark.parametrize(("token", "reason"), [("öffne dich", "take one of plain ASCII"), (" \n", "the token is blank")])
+def test_a_token_that_no_request_can_match_is_refused(token, reason):
+    with pytest.raises(RunError, match=reason):
+        serve([], token=token)
 
 
 def test_other_host_names_are_refused_where_only_this_machine_is_meant(desk):
