@@ -18,6 +18,7 @@ from benchmarks.rival import rival
 
 SEVEN = ("activation", "activation_max", "gradcam", "gradcampp", "xgradcam", "hirescam", "layercam")
 FEW = 8  # layers
+SIDE = 4096  # of the matrices whose product says how fast a machine can be
 CASES = {  # name, side of the images, images a batch, rounds
     "alexnet18 at 1024, five convolutions": ("alexnet18", 1024, 4, 7),
     "ResNet50 at 224, sixteen block outputs": ("resnet50", 224, 4, 2),
@@ -69,8 +70,32 @@ def bare(detector: Any, layers: list[str]) -> Callable[[Any], Any]:
     return work
 
 
+def arithmetic(model: Any, layers: list[str]) -> float:
+    """Return the operations of one image, in 10^9, that a forward pass and the gradients at the layers consist of.
+
+    A multiply-add is two. Going back costs a layer what going forward does; what lies before the
+    first layer, and that layer, is not gone back through.
+    """
+    from models.describe import table
+
+    rows = table(model)
+    first = min(index for index, row in enumerate(rows) if row["name"] in layers)
+    return 2e-9 * (sum(row["multiply_adds"] for row in rows) + sum(row["multiply_adds"] for row in rows[first + 1 :]))
+
+
+def product(side: int = SIDE) -> Callable[[], None]:
+    """Return a product of two square float32 matrices: about the fastest arithmetic that a machine has to offer."""
+    import tensorflow as tf
+
+    matrix = tf.random.normal((side, side))
+    return lambda: tf.matmul(matrix, matrix).numpy()
+
+
 def compare(case: str) -> dict[str, float]:
-    """Return times, ratios and the largest relative difference of the Grad-CAM maps."""
+    """Return times, ratios and the largest relative difference of the Grad-CAM maps.
+
+    Among the times is what the bare pass would take if its convolutions ran as fast as a product of large matrices and all else took none.
+    """
     from tf_keras_vis.gradcam import Gradcam
 
     from xai.maps.mapped import compute
@@ -83,10 +108,12 @@ def compare(case: str) -> dict[str, float]:
         options = {"seek_penultimate_conv_layer": False, "expand_cam": enlarged, "normalize_cam": enlarged}
         return {layer: vis(lambda out: out[:, 0], images, penultimate_layer=layer, **options) for layer in layers}
 
-    least = bare(detector, layers)
+    least, multiply = bare(detector, layers), product()
     work: dict[str, Callable[[], float]] = {
         "ours, seven methods": lambda: timed(lambda: compute(detector, images, layers, SEVEN)),
         "bare forward + gradient": lambda: timed(lambda: least(images)),
+        "matrix product": lambda: timed(multiply),
+        "ours, Grad-CAM": lambda: timed(lambda: compute(detector, images, layers, ["gradcam"])),
         "tf-keras-vis, Grad-CAM": lambda: timed(theirs),
     }
     if len(layers) <= FEW:  # it rebuilds the network a call, which takes minutes for deep ones
@@ -103,8 +130,12 @@ def compare(case: str) -> dict[str, float]:
         for job in work.values():
             job()  # warm
         rounds = [{what: job() for what, job in work.items()} for _ in range(count)]
-    first = "ours, seven methods"
-    found = {f"{what}, ms an image": float(np.median([row[what] for row in rounds])) / batch * 1000 for what in work}
+    first, speed = "ours, seven methods", 2e-9 * SIDE**3 / float(np.median([row["matrix product"] for row in rounds]))
+    found = {f"{what}, ms an image": float(np.median([row[what] for row in rounds])) / batch * 1000 for what in work if what != "matrix product"}
+    found["a matrix product, 10^9 operations a second"] = speed
+    found["operations of the bare pass at that speed, ms"] = arithmetic(twin, layers) / speed * 1000
     found["ours / bare"] = float(np.median([row[first] / row["bare forward + gradient"] for row in rounds]))
-    found |= {f"{what} / ours": float(np.median([row[what] / row[first] for row in rounds])) for what in work if "Grad-CAM" in what}
+    others = [what for what in work if what.startswith(("tf-keras-vis", "xplique"))]
+    for mine, said in ((first, "ours"), ("ours, Grad-CAM", "ours, Grad-CAM alone")):
+        found |= {f"{what} / {said}": float(np.median([row[what] / row[mine] for row in rounds])) for what in others}
     return found | {"largest relative difference of Grad-CAM to tf-keras-vis": gap}
