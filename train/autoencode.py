@@ -48,7 +48,7 @@ def fit(
 
     Args:
         name: "autoencoder".
-        data: a folder of images; classes in it are ignored.
+        data: a folder of images; classes in it are not learnt from.
         out: gets `model.keras`, `autoencoder.json`, `manifest.csv`, `history.csv`, `curves.png`,
             `layers.csv`, `network.png`, `reconstructions.png`, `errors.csv` and `skipped.csv`.
         options: how; a test share is set aside for the error that is reported.
@@ -58,7 +58,7 @@ def fit(
         WhyfakeError: too few images, a size the network cannot take, …
     """
     out = store.make_folder(out)
-    manifest = parted(datasets.hashed(datasets.scan(data, labelled=False, positive=options.positive)), options)
+    manifest = separated(data, options, quiet)
     preprocessing = preparation(name, options)
 
     def source(part: str, **more: Any) -> Feed:
@@ -108,6 +108,22 @@ def fit(
     store.write_json(out / CARD, card)
     checkpoint.remove(out)
     return Encoded(out / "model.keras", card, skipped)
+
+
+def separated(data: str | Path, options: Options, quiet: bool) -> Manifest:
+    """Return the images, without labels, each in train, valid or test.
+
+    Where they have classes (or splits), those are set aside that a classifier of the same seed
+    and share sets aside: what its encoder has seen it must not be tested on.
+    """
+    manifest = datasets.scan(data, labelled=False, positive=options.positive)
+    if set(manifest.counts()) == set(datasets.CLASSES):
+        try:
+            split = datasets.prepared(data, seed=options.seed, test=options.test, valid=options.valid, positive=options.positive, quiet=quiet)
+            return replace(split, rows=tuple(replace(row, label="") for row in split.rows))
+        except DataError:  # a class too small to be split; classes are no matter here
+            pass
+    return parted(datasets.hashed(manifest), options)
 
 
 def parted(manifest: Manifest, options: Options) -> Manifest:

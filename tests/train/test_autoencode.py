@@ -2,12 +2,13 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import reports
-from train import autoencode, fit
+from train import autoencode, datasets, fit
 from train.options import Options
 from xai import load
 from xai.errors import DataError, WhyfakeError
@@ -25,7 +26,7 @@ def test_it_learns_to_reconstruct(encoded, portraits):
     found = result.card["reconstruction"]
     assert found["mse"] < found["mean_colour_mse"]  # better than one colour an image
     assert found["mse_interval"][0] <= found["mse"] <= found["mse_interval"][1]
-    assert result.card["images"] == {"valid": 7, "train": 27, "test": 6} and found["count"] == 6
+    assert result.card["images"] == {"valid": 6, "train": 28, "test": 6} and found["count"] == 6
     with (out / "errors.csv").open() as file:
         errors = [float(row["mse"]) for row in csv.DictReader(file)]
     assert np.mean(errors) == pytest.approx(found["mse"], rel=1e-5)
@@ -48,6 +49,25 @@ def test_its_folder_and_page(encoded):
     text = reports.render(out).read_text(encoding="utf-8")
     assert "Autoencoder at 32 × 32" in text and "encoder-classifier" in text
     assert reports.render(out).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("shares", [(0.15, 0.2), (0.4, 0.3)])
+def test_it_sets_the_images_aside_that_its_classifier_is_tested_on(portraits, shares):
+    options = Options(size=32, seed=3, test=shares[0], valid=shares[1])
+    ours = autoencode.separated(portraits, options, quiet=True)
+    theirs = datasets.prepared(portraits, seed=3, test=shares[0], valid=shares[1])
+    assert {row.path: row.split for row in ours.rows} == {row.path: row.split for row in theirs.rows}
+    assert {row.label for row in ours.rows} == {""}
+
+
+def test_a_class_too_small_to_be_split_is_no_matter(portraits, tmp_path):
+    shutil.copytree(portraits / "real", tmp_path / "real")
+    (tmp_path / "fake").mkdir()
+    shutil.copy(next((portraits / "fake").iterdir()), tmp_path / "fake" / "a.png")
+    with pytest.raises(DataError):
+        datasets.prepared(tmp_path, seed=0)
+    found = autoencode.separated(tmp_path, Options(size=32), quiet=True).counts("split")
+    assert set(found) == {"train", "valid", "test"}
 
 
 @pytest.mark.parametrize("head", ["dense", "conv"])
