@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, facing, finish, open_detector, say, scaling, serving, shared, split_names, taken, talk, testing, training
+from xai.terminal import Commands, facing, finish, open_detector, say, scaling, serving, several, shared, split_names, taken, talk, testing, training
 from xai.version import VERSION
 
 LARGE = 50_000_000  # bytes of a page
@@ -124,11 +124,11 @@ def train(
 @main.command()
 @click.argument("data")
 @click.option("--out", default="runs/zoo", show_default=True, help="Folder for the comparison and its trainings.")
-@click.option("--networks", help="Names with commas between.  [default: the seven of the 64 x 64 comparison]")
-@click.option("--shares", default="", help="Also train on these shares of the training images, such as 0.25,0.5: a learning curve.")
+@several("--networks", help="Names with commas between.  [default: the seven of the 64 x 64 comparison]")
+@several("--shares", help="Also train on these shares of the training images, such as 0.25,0.5: a learning curve.")
 @training()
 @shared("batch-size", "seed", "strict", "quiet", "json")
-def zoo(data: str, out: str, networks: str | None, shares: str, augment: str, strict: bool, quiet: bool, as_json: bool, **choices: Any) -> None:
+def zoo(data: str, out: str, networks: str, shares: str, augment: str, strict: bool, quiet: bool, as_json: bool, **choices: Any) -> None:
     """Train several networks on DATA under one protocol and compare them; the same command goes on after a stop."""
     from xai.backend import import_quietly
 

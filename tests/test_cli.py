@@ -277,6 +277,12 @@ def test_a_small_comparison(whyfake, portraits, tmp_path):
     assert "lenet: already there" in whyfake(*words).stderr
 
 
+@pytest.mark.parametrize(("option", "first", "second"), [("networks", "nonet", "lenet"), ("shares", "7", "0.25"), ("augment", "swirl", "flip")])
+def test_an_option_of_names_given_twice_counts_twice(whyfake, portraits, tmp_path, option, first, second):
+    result = whyfake("zoo", portraits, f"--{option}", first, f"--{option}", second, "--out", tmp_path)
+    assert result.exit_code == 1 and first in result.stderr.splitlines()[-1]
+
+
 def test_selftest(whyfake, tmp_path, monkeypatch):
     """A small network of one's own, one plant: the sentences, the table, the page; again, and nothing is trained."""
     import keras

@@ -80,11 +80,10 @@ def talk(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else say
 
 
-def several(*names: str, default: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def several(*names: str, default: str = "", help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return an option of names with commas between, which may also be given several times."""
-    return click.option(
-        *names, multiple=True, default=[default], help=f"{help}  [default: {default}]", callback=lambda context, option, given: ",".join(given)
-    )
+    help += f"  [default: {default}]" if default else ""
+    return click.option(*names, multiple=True, default=[default], help=help, callback=lambda context, option, given: ",".join(given))
 
 
 def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -186,9 +185,7 @@ def training(*devices: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
             click.option(
                 "--average", default=1.5, show_default=True, type=click.FloatRange(0, 50), help="Average the weights over so many epochs; 0: not."
             ),
-            click.option(
-                "--augment", default="none", show_default=True, help="Random changes: flip, crop, jpeg, blur, colour; commas between, =strength."
-            ),
+            several("--augment", default="none", help="Random changes: flip, crop, jpeg, blur, colour; commas between, =strength."),
             click.option(
                 "--balance", default="none", show_default=True, type=click.Choice(["none", "class-weight", "undersample", "oversample"]),
                 help="What to do about classes of unequal size.",
