@@ -61,7 +61,7 @@ def audited(model: Path, faces: Path, out: Path, options: list[str]) -> dict[str
     if status:
         raise SystemExit(f"the audit ended with {status}: {' '.join(command)}")
     seconds = json.loads((out / "run.json").read_text())["seconds"]
-    return {"MB": used.ru_maxrss / 1024, "seconds": time.perf_counter() - start} | {f"{name} s": value for name, value in seconds.items()}
+    return {"MiB": used.ru_maxrss / 1024, "seconds": time.perf_counter() - start} | {f"{name} s": value for name, value in seconds.items()}
 
 
 def apart(function: Callable[..., Any], *given: Any) -> Any:
@@ -128,7 +128,7 @@ def main() -> None:
     few, many = found[known.few], found[known.many]
     rate = sorted(rates)[1]
     print(f"map pass alone, ms an image: {', '.join(f'{1000 * one:.2f}' for one in rates)}")
-    print(f"peak memory, {known.many:,} / {known.few:,} images: {many['MB'] / few['MB']:.3f}")
+    print(f"peak memory, {known.many:,} / {known.few:,} images: {many['MiB'] / few['MiB']:.3f}")
     print(f"throughput / map pass alone, the stage 'maps': {rate * known.many / many['maps s']:.3f}")
     print(f"throughput / map pass alone, maps and merge: {rate * known.many / (many['maps s'] + many['merge s']):.3f}")
 
