@@ -18,6 +18,7 @@ from xai.modelfile import CARD, is_savedmodel, read_card, read_model, sha256
 from xai.preprocess import Preprocessing
 from xai.rebuild import channels_last, in_float32
 from xai.recommend import Recommendation, recommended
+from xai.units import unit_ends
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose")
 FEW = 8  # up to so many convolutions, all are mapped by default
@@ -103,9 +104,9 @@ class Detector:
         """Return layer names for a request.
 
         Args:
-            layers: "conv" (every convolution), "last" (the last one), "all", "auto"
-                (every convolution of a small network, the last one of each resolution
-                of a deep one, and the one that a self-test recommends) or names with commas between.
+            layers: "conv" (every convolution), "last" (the end of the last one's unit, see `xai.units`), "all",
+                "auto" (the unit's end of every convolution of a small network, of the last one of each resolution
+                of a deep one, and the layer that a self-test recommends) or names with commas between.
 
         Raises:
             LayerError: an unknown name, or one whose cells have no place on the image.
@@ -114,16 +115,19 @@ class Detector:
         if layers in ("auto", "conv", "last") and not convolutions:
             why = f"; {next(iter(self.refused.values()))}" if self.refused else ""
             raise LayerError(f"'{self.name}' has no convolution that can be mapped{why}; 'whyfake layers MODEL' lists what can")
+        ends = unit_ends(self.graph, self.layers, self.head.step)
+        if layers == "last":
+            return [ends[convolutions[-1]]]
         if layers == "auto":
             stages = {self.layers[name].placement.stride: name for name in convolutions}
             known = self.recommendation()
-            kept = {*(convolutions if len(convolutions) <= FEW else stages.values()), *([known.layer] if known else [])}
+            kept = {*(ends[name] for name in (convolutions if len(convolutions) <= FEW else stages.values())), *([known.layer] if known else [])}
             return [name for name in self.layers if name in kept]
-        if layers in ("conv", "last", "all"):
+        if layers in ("conv", "all"):
             chosen = list(self.layers) if layers == "all" else convolutions
             if not chosen:
                 raise LayerError(f"'{self.name}' has no layer that can be mapped")
-            return chosen[-1:] if layers == "last" else chosen
+            return chosen
         names = [name.strip() for name in layers.split(",") if name.strip()]
         for name in names:
             if name in self.refused:

@@ -11,6 +11,8 @@ from xai.graph import Graph, Step, without_activation
 PASSES = frozenset(["Dropout", "Identity", "Flatten", "Reshape", "Cast"])
 SQUASHES = ("sigmoid", "softmax")
 FLATTENS = frozenset(["Flatten", "Reshape"])
+MEANS = frozenset(["GlobalAveragePooling2D", "AveragePooling2D", "Mean"])
+LARGEST = frozenset(["GlobalMaxPooling2D", "MaxPooling2D", "Max"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,14 @@ def spatial_end(graph: Graph, logit: Step) -> str:
     for step in reversed(graph.steps):
         if step.name not in before:
             continue
-        if step.kind == "GlobalAveragePooling2D":
+        source = graph.writer(step.inputs[0])
+        grid = source.shape[1:-1] if source is not None else ()
+        if len(grid) != 2 or grid == (1, 1):
+            continue
+        gone = step.shape[1:-1] in ((), (1, 1))  # of the two axes of space
+        if gone and step.kind in MEANS:
             return "global pooling"
-        if step.kind == "GlobalMaxPooling2D":
+        if gone and step.kind in LARGEST:
             return "global max pooling"
         if step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2:
             return "flatten"

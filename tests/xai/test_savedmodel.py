@@ -51,7 +51,7 @@ def test_keras2_files(tmp_path, old, name):
     before = (tmp_path / name).read_bytes()
     detector = xai.load(tmp_path / name)
     assert np.allclose(detector.logits(IMAGES), logit(model(IMAGES, training=False).numpy().ravel()), atol=1e-5)
-    assert detector.select("auto") == ["inside/deep", "twig/parts", "wide_up"]
+    assert detector.select("conv") == ["inside/deep", "twig/parts", "wide_up"]
     assert detector.layers["inside/deep"].placement.offset == (1.5, 1.5)
     assert (tmp_path / name).read_bytes() == before
 
@@ -94,7 +94,7 @@ def test_a_savedmodel_of_keras_2_keeps_its_layers(saved):
     detector = xai.load(folder)
     assert detector.name == "detector.v1" and len(detector.sha256) == 64 and detector.gradients
     assert np.allclose(detector.logits(IMAGES), logit(model(IMAGES, training=False).numpy().ravel()), atol=1e-5)
-    assert detector.select("auto") == ["inside/deep", "twig/parts", "wide_up"]
+    assert detector.select("conv") == ["inside/deep", "twig/parts", "wide_up"]
 
 
 def test_a_savedmodel_without_tf_keras(saved, monkeypatch):
