@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import json
 import re
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from xai.keras2 import readable
 from xai.places import File, Place
 
 CARD = "detector.json"
+CODE = "custom_objects.py"  # beside a model: the classes and functions of its own that it is made of
 UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|activation function|function):?) '([^']+)'")
 KERAS2 = frozenset(["TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"])  # what Keras 2 calls operations on tensors
 
@@ -37,7 +40,8 @@ def read_model(path: Path, trust: bool = False) -> Any:
 
     Args:
         path: a `.keras` or `.h5` file.
-        trust: rebuild Lambda layers, which runs code stored in the file; never done unasked.
+        trust: rebuild Lambda layers and read `custom_objects.py` beside the file, which runs code of whoever
+            saved it; never done unasked.
 
     Raises:
         ModelError: missing, damaged, or with code in it that is not trusted or not there.
@@ -51,13 +55,14 @@ def read_model(path: Path, trust: bool = False) -> Any:
         raise ModelError(f"'{path}' is damaged or no Keras model (not a zip archive); copy it again")
     if suffix == ".keras":
         glance(path)
+    own = defined(path.with_name(CODE)) if trust else {}
     import keras
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old formats, which are what is asked for
             with readable(path) as file:
-                return keras.saving.load_model(file, compile=False, safe_mode=not trust)
+                return keras.saving.load_model(file, compile=False, safe_mode=not trust, custom_objects=own)
     except Exception as error:  # Keras raises whatever the broken part raises
         raise ModelError(why_not(path.name, " ".join(str(error).split()))) from None
 
@@ -80,6 +85,24 @@ def glance(path: Path) -> None:
         raise ModelError(f"'{path.name}' asks for {huge[1].decode()} of {huge[2].decode()}, more than memory holds; it is damaged or means harm")
 
 
+def defined(path: Path) -> dict[str, Any]:
+    """Run a Python file and return the classes and functions that it defines, by name; none where there is no file.
+
+    Raises:
+        ModelError: the code fails.
+    """
+    if not path.is_file():
+        return {}
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None  # of a .py file there always is one
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # someone's code, which may fail in any way
+        raise ModelError(f"'{path}' fails: {type(error).__name__}: {' '.join(str(error).split())}; mend it, it is run for --trust") from None
+    return {name: value for name, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)}
+
+
 def why_not(name: str, reason: str) -> str:
     """Return in one line why Keras cannot load a model, and what to do.
 
@@ -95,8 +118,8 @@ def why_not(name: str, reason: str) -> str:
         )
     if custom:
         return (
-            f"'{name}' uses '{custom[1]}', which is no part of Keras but code from whoever saved it; import the module that defines it, "
-            "decorated with @keras.saving.register_keras_serializable(), load the model with Keras and hand it over in Python: xai.wrap(model)"
+            f"'{name}' uses '{custom[1]}', which is no part of Keras but code from whoever saved it; put that code into '{CODE}' beside the model "
+            "and, if you trust it, say --trust (Python: trust=True), or load the model with Keras and hand it over: xai.wrap(model)"
         )
     if "Lambda" in reason or "safe_mode" in reason or "unsafe" in reason:
         return (

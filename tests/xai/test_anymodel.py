@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import xai
+from xai import modelfile
 from xai.detector import score, wrap
 from xai.errors import LayerError, ModelError
 from xai.head import choose_output
@@ -108,12 +109,51 @@ class Doubling(layers.Layer):
 def test_an_unknown_class_says_how_to_bring_it(tmp_path, name, trust):
     model = chain(Doubling(), layers.Flatten(), layers.Dense(1))
     model.save(tmp_path / name)
-    with pytest.raises(
-        ModelError, match=r"uses 'Doubling', which is no part of Keras but code from whoever .*register_keras_serializable.*xai\.wrap"
-    ) as caught:
+    with pytest.raises(ModelError, match=r"uses 'Doubling', which is no part of Keras .*custom_objects\.py.*xai\.wrap") as caught:
         xai.load(tmp_path / name, trust=trust)
     assert "\n" not in str(caught.value)
     assert np.allclose(wrap(model).logits(IMAGES), np.asarray(model(IMAGES)).ravel(), atol=1e-5)
+
+
+CODE = """
+import keras
+from keras import layers
+print("run")
+class Scaled(layers.Layer):
+    def __init__(self, factor=2, **options):
+        super().__init__(**options)
+        self.factor = factor
+    def call(self, inputs):
+        return inputs * self.factor
+    def get_config(self):
+        return super().get_config() | {"factor": self.factor}
+def squared(x):
+    return x * x
+"""
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_classes_and_functions_beside_a_model_are_run_for_trust_alone(tmp_path, name, capsys):
+    (tmp_path / "custom_objects.py").write_text(CODE)
+    own = modelfile.defined(tmp_path / "custom_objects.py")
+    assert {"Scaled", "squared"} <= set(own)
+    model = chain(layers.Conv2D(2, 2, activation=own["squared"]), own["Scaled"](3), layers.Flatten(), layers.Dense(1))
+    model.save(tmp_path / name)
+    capsys.readouterr()
+    with pytest.raises(ModelError, match="say --trust"):
+        xai.load(tmp_path / name)
+    assert "run" not in capsys.readouterr().out
+    detector = xai.load(tmp_path / name, trust=True)
+    assert capsys.readouterr().out == "run\n"
+    assert np.allclose(detector.logits(IMAGES), np.asarray(model(IMAGES)).ravel(), rtol=1e-5)
+
+
+def test_code_beside_a_model_that_fails(tmp_path):
+    chain(layers.Flatten(), layers.Dense(1)).save(tmp_path / "m.keras")
+    (tmp_path / "custom_objects.py").write_text("import nothing_of_that_name")
+    with pytest.raises(ModelError, match=r"custom_objects\.py' fails: ModuleNotFoundError: .*; mend it"):
+        xai.load(tmp_path / "m.keras", trust=True)
+    xai.load(tmp_path / "m.keras")
 
 
 def test_an_unknown_class_at_the_end():
