@@ -37,7 +37,7 @@ def layer_maps(
     key = ("one pass", tuple(layers), tuple(spec.text for spec in specs), target)
     if key not in detector.compiled:
         detector.compiled[key] = build(detector, tuple(layers), tuple(specs), target)
-    logits, maps = detector.compiled[key](tf.convert_to_tensor(images, tf.float32))
+    logits, maps = detector.compiled[key](np.asarray(images, np.float32))
     named = [(layer, spec.text) for layer in layers for spec in specs]
     return logits.numpy(), {pair: values.numpy() for pair, values in zip(named, maps, strict=True)}
 
@@ -65,7 +65,30 @@ def build(detector: Detector, layers: tuple[str, ...], specs: tuple[Spec, ...], 
         return logits, maps
 
     shape = (None, *detector.size, 3)
-    return tf.function(one_pass, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+    run = tf.function(one_pass, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+    return Filled(run) if any(fused(detector, layer) for layer in layers) else run
+
+
+class Filled:
+    """A pass that takes a short batch as a longer one it has met: fused loops are compiled anew for each number of images.
+
+    Filled up it is at most doubled, so that one image after a batch of many does not cost as much.
+
+    Args:
+        run: images `(N, height, width, 3)` -> (logits `(N,)`, maps `(N, h, w)`).
+    """
+
+    def __init__(self, run: Callable[[Any], Any]) -> None:
+        self.run = run
+        self.met: set[int] = set()
+
+    def __call__(self, images: np.ndarray) -> tuple[Any, list[Any]]:
+        count = len(images)
+        size = min((known for known in tuple(self.met) if count <= known <= 2 * count), default=count)
+        self.met.add(size)
+        filled = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), images.dtype)]) if size > count else images
+        logits, maps = self.run(filled)
+        return logits[:count], [values[:count] for values in maps]
 
 
 def compiled(detector: Detector, layer: str, specs: tuple[Spec, ...]) -> Callable[[Any, Any], list[Any]]:
@@ -74,8 +97,12 @@ def compiled(detector: Detector, layer: str, specs: tuple[Spec, ...]) -> Callabl
     def formulas(values: Any, gradients: Any) -> list[Any]:
         return cam.apply(specs, values, gradients)
 
-    large = int(np.prod(detector.layers[layer].shape)) >= FUSED
-    return tf.function(formulas, jit_compile=True, autograph=False) if large else formulas
+    return tf.function(formulas, jit_compile=True, autograph=False) if fused(detector, layer) else formulas
+
+
+def fused(detector: Detector, layer: str) -> bool:
+    """Say whether a layer is large enough for its formulas to be compiled into few loops."""
+    return int(np.prod(detector.layers[layer].shape)) >= FUSED
 
 
 def trace(detector: Detector, images: Any, layers: Sequence[str], tape: Any | None = None) -> tuple[dict[str, Any], Any]:
