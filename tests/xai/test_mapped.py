@@ -207,13 +207,9 @@ def test_a_pass_takes_no_more_than_its_share_of_memory(detector, monkeypatch):
     """With little memory free the batch shrinks to 1, never to 0."""
     assert memory.batch_size(detector) == memory.MOST
     one = memory.COPIES * memory.image_bytes(detector)
-
-    class Memory:
-        available = 5.5 * one / memory.SHARE
-
-    monkeypatch.setattr(memory.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(memory, "free", lambda: int(5.5 * one / memory.SHARE))
     assert memory.batch_size(detector) == 5
-    Memory.available = 1
+    monkeypatch.setattr(memory, "free", lambda: 1)
     assert memory.batch_size(detector) == 1
 
 

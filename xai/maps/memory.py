@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import psutil
+
+from xai.free import free
 
 PIXELS = 4 * 1024 * 1024  # more at once is no faster: early layers are far larger than the caches by then
 MOST = 32
@@ -24,7 +25,7 @@ def batch_size(detector: Any) -> int:
     """
     height, width = detector.size
     by_speed = int(np.clip(PIXELS // (height * width), 1, MOST))
-    by_memory = int(SHARE * psutil.virtual_memory().available // (COPIES * image_bytes(detector)))
+    by_memory = int(SHARE * free() // (COPIES * image_bytes(detector)))
     return max(1, min(by_speed, by_memory))
 
 
