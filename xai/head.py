@@ -12,7 +12,7 @@ PASSES = frozenset(["Dropout", "Identity", "Flatten", "Reshape", "Cast"])
 SQUASHES = ("sigmoid", "softmax")
 FLATTENS = frozenset(["Flatten", "Reshape"])
 MEANS = frozenset(["GlobalAveragePooling2D", "AveragePooling2D", "Mean"])
-LARGEST = frozenset(["GlobalMaxPooling2D", "MaxPooling2D", "Max"])
+LARGEST = frozenset(["GlobalMaxPooling2D", "Max"])
 
 
 @dataclass(frozen=True, slots=True)
