@@ -84,13 +84,10 @@ def inspect(data: str, out: str | None, positive: str | None, limit: int | None,
 @click.option("--out", default=None, help="Folder for the model and its card.  [default: runs/NAME]")
 @click.option("--encoder", type=click.Path(), help="Of encoder-classifier: the autoencoder's model or folder.")
 @click.option("--head", type=click.Choice(["dense", "conv"]), help="Of encoder-classifier.  [default: dense]")
-@click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training that was stopped.")
+@click.option("--resume", is_flag=True, help="Go on after the last whole epoch of a training that was stopped; leave one that is over.")
 @training("workers")
 @shared("batch-size", "seed", "strict", "quiet", "json")
-def train(
-    name: str, data: str, out: str | None, encoder: str | None, head: str | None, resume: bool, strict: bool, quiet: bool, as_json: bool,
-    **choices: Any,
-) -> None:  # fmt: skip
+def train(name: str, data: str, out: str | None, resume: bool, strict: bool, quiet: bool, as_json: bool, **choices: Any) -> None:
     """Train network NAME on DATA: a folder with real/ and fake/ in it, or another layout that 'inspect' names.
 
     NAME is one of the networks of the reference. An autoencoder learns from images without labels;
@@ -103,8 +100,7 @@ def train(
     from train.options import worded
 
     folder = Path(out or Path("runs") / name.replace(":", "-"))
-    network = {key: value for key, value in (("encoder", encoder), ("head", head)) if value}
-    options = worded(name, network=network, **choices)
+    options = worded(name, **choices)
     job: Any = autoencode.fit if name == "autoencoder" else fit.fit
     result = job(name, data, folder, options, resume=resume, say=talk(quiet), quiet=quiet)
     page = render_page(folder) if (folder / "metrics.json").exists() or name == "autoencoder" else None
@@ -114,9 +110,9 @@ def train(
     else:
         from xai.metrics import report as text
 
-        if name != "autoencoder":  # in full on the test set, or on what there is
-            part = "test" if "test" in result.metrics else "valid"
-            click.echo(f"{'test' if part == 'test' else 'validation'}: {text(result.metrics[part])}\n")
+        measured = {} if name == "autoencoder" else result.metrics
+        if part := next((part for part in ("test", "valid") if part in measured), ""):  # in full on the test set, or on what there is
+            click.echo(f"{'test' if part == 'test' else 'validation'}: {text(measured[part])}\n")
         click.echo("\n".join([f"model: {result.model}", *([f"report: {page}"] if page else [])]))
     finish(result.skipped, folder / "skipped.csv", strict)
 
@@ -199,21 +195,21 @@ def methods(as_json: bool) -> None:
 @click.option("--maps", is_flag=True, help="Also write maps.h5: raw maps at their own resolution, with their placement.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads that decode and write.")
 @click.option("--clean", is_flag=True, help="At the end, remove what earlier runs with other options noted in OUT/shards.")
-@shared("layers", "method", "stretch", "batch-size", "limit", "foreign", "strict", "quiet", "json")
+@shared("layers", "method", "stretch", "batch-size", "limit", "seed", "foreign", "strict", "quiet", "json")
 def explain(
-    model: str, images: Sequence[str], out: str, stretch: bool, methods: str, strict: bool, quiet: bool, as_json: bool, **choices: Any
+    model: str, images: Sequence[str], out: str, stretch: bool, methods: str, seed: int, strict: bool, quiet: bool, as_json: bool, **choices: Any
 ) -> None:  # fmt: skip
     """Write overlays, one per image x layer x method, for IMAGES (files or folders); the same command goes on where it was stopped."""
+    from xai.maps.methods import resolve
     from xai.overlays import write_overlays
 
     detector, _ = open_detector(model, choices)
-    result = write_overlays(
-        detector.stretch() if stretch else detector, images, out, methods=split_names(methods), quiet=quiet, say=talk(quiet), **choices
-    )
+    detector = detector.stretch() if stretch else detector
+    asked = resolve(split_names(methods), detector, seed=seed)
+    result = write_overlays(detector, images, out, methods=asked, quiet=quiet, say=talk(quiet), **choices)
     if as_json:
-        click.echo(
-            json.dumps({"images": result.images, "overlays": result.overlays, "empty": result.empty, "skipped": len(result.skipped), "out": out})
-        )
+        numbers = {"images": result.images, "overlays": result.overlays, "empty": result.empty, "skipped": len(result.skipped), "out": out}
+        click.echo(json.dumps(numbers))
     else:
         empty = f", {result.empty} of them of empty maps" if result.empty else ""
         click.echo(f"{result.overlays} overlays of {result.images} images{empty}: {out}")

@@ -83,6 +83,15 @@ def test_methods_may_be_given_one_by_one(whyfake, tiny_file, tmp_path):
     assert {path.stem.split("__")[-1] for path in (tmp_path / "out").glob("*.jpg")} == {"activation", "hirescam", "saliency"}
 
 
+def test_a_seed_reaches_every_method_that_draws_and_was_given_none(whyfake, tiny_file, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    methods = "hirescam,rise:masks=20,smoothgrad:samples=2:seed=1"
+    seeded = whyfake("explain", tiny_file, tmp_path / "a.png", "--method", methods, "--out", tmp_path / "out", "--seed", 3)
+    assert seeded.exit_code == 0, seeded.output
+    names = sorted(path.stem.split("__")[-1] for path in (tmp_path / "out").glob("*.jpg"))
+    assert names == ["hirescam", "rise+masks+20+seed+3", "smoothgrad+samples+2+seed+1"]
+
+
 def test_explain_goes_through_a_folder_of_odd_files(whyfake, trained, tmp_path):
     result = whyfake("explain", trained.model, bad_folder(tmp_path), "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -37,11 +37,12 @@ class Explanation:
         paths: of the images that were read.
         logits: of fake, float32 `(N,)`.
         maps: by (layer, method), float32 `(N, h, w)`, signed, raw; the image itself is the layer "input".
-        placements: by layer.
+        placements: by layer, where its maps are drawn.
         skipped: path -> reason.
         boxes: per image the face it was cropped to, None for the whole; empty without a crop.
         extras: by (layer, method), what else a method found, by name: numbers `(N,)` such as
             `completeness_error`, or maps `(N, h, w)` such as `standard_error`.
+        true_placements: by layer, where its cells lie; another place where the detector stretches its maps.
     """
 
     paths: list[File]
@@ -51,6 +52,7 @@ class Explanation:
     skipped: dict[str, str] = field(default_factory=dict)
     boxes: list[Box | None] = field(default_factory=list)
     extras: dict[Pair, dict[str, np.ndarray]] = field(default_factory=dict)
+    true_placements: dict[str, Placement] = field(default_factory=dict)
 
     @property
     def scores(self) -> np.ndarray:
@@ -90,18 +92,14 @@ class Explanation:
         others = [name for layer, name in self.maps if layer == FUSED and name != method]
         if others and self.placements[FUSED] != where:
             raise LayerError(f"'{method}' at {listed(layers)} lies on another grid than the fused '{others[0]}'; fuse it without that one")
-        return Explanation(
-            self.paths,
-            self.logits,
-            self.maps | {(FUSED, method): fused},
-            self.placements | {FUSED: where},
-            self.skipped,
-            self.boxes,
-            self.extras,
-        )
+        return replace(self, maps=self.maps | {(FUSED, method): fused}, placements=self.placements | {FUSED: where})
 
     def save(self, folder: str | Path, *, signed: bool = False) -> Path:
-        """Write an overlay per image x layer x method, `maps.h5`, `scores.csv` and `skipped.csv`."""
+        """Write an overlay per image x layer x method, `maps.h5`, `scores.csv` and `skipped.csv`.
+
+        Maps that a method found beside its own lie in `maps.h5` beside them, as `/maps/<layer>/<method>:<name>`; all at
+        their true places, also where the overlays are stretched.
+        """
         folder = store.make_folder(folder)
         names = output_names(self.paths)
         for index, name in enumerate(names):
@@ -110,9 +108,11 @@ class Explanation:
                 shown = signed and layer != FUSED and METHODS[parse(method).name].signed
                 picture = overlay.overlay(image, maps[index], self.placements[layer], signed=shown)
                 store.write_bytes(folder / overlay_name(name, layer, method), overlay.encode(picture))
-        write_maps(folder / "maps.h5", names, self.logits, self.maps, self.placements)
+        found = mapped.Mapped(self.logits, self.maps, self.extras)
+        where = self.placements | self.true_placements
+        write_maps(folder / "maps.h5", names, self.logits, self.maps | found.beside(), where, where != self.placements)
         empty = {pair: is_empty(values) for pair, values in self.maps.items()}
-        write_scores(folder, names, self.paths, self.logits, empty, mapped.Mapped(self.logits, {}, self.extras).columns())
+        write_scores(folder, names, self.paths, self.logits, empty, found.columns())
         store.write_table(folder / "skipped.csv", ("path", "reason"), sorted(self.skipped.items()))
         return folder
 
@@ -183,4 +183,4 @@ def explain(
             boxes += batch.boxes
     where = mapped.placements(detector, chosen, methods)
     found = mapped.joined(parts, {pair: where[pair[0]].cells for pair in pairs(chosen, methods)})
-    return Explanation(read_paths, found.logits, found.maps, where, skipped, boxes, found.extras)
+    return Explanation(read_paths, found.logits, found.maps, where, skipped, boxes, found.extras, mapped.true_placements(detector, chosen, methods))

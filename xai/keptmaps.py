@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from xai import store
+from xai.maps.fuse import FUSED
 from xai.maps.placement import Axis, Placement
 
 Pair = tuple[str, str]
@@ -155,6 +156,16 @@ def placed(data: h5py.Dataset, placement: Placement) -> None:
     """Write where the cells lie beside the maps."""
     data.attrs["stride"], data.attrs["offset"] = placement.stride, placement.offset
     data.attrs["input"] = placement.image
+
+
+def tell(file: h5py.File, where: Mapping[str, Placement], stretched: bool) -> None:
+    """Write beside the maps how many pixels a cell sees, and whether their overlays are drawn stretched instead of placed."""
+    for layer, placement in where.items():
+        for data in file["maps"].get(store.encode(layer), {}).values():
+            if data.ndim == 3:
+                data.attrs["stretched"] = int(stretched)  # netCDF has no booleans
+                if layer != FUSED:  # its cells see what those of several layers see
+                    data.attrs["receptive_field"] = placement.receptive_field
 
 
 def stored_placement(data: h5py.Dataset) -> Placement:

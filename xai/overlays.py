@@ -72,7 +72,7 @@ def write_overlays(
         signed: show evidence for real as well, in diverging colours; fused maps have no sign.
         opacity: of the strongest value.
         fused: one overlay per image and method instead of one per layer: all layers fused; maps of the image itself as they are.
-        maps: also write the raw maps with their placements to `maps.h5`.
+        maps: also write the raw maps, fused ones and what methods found beside, to `maps.h5`, with their true placements.
         limit: images at most.
         clean: remove from `shards/` what earlier runs with other options left; their pictures stay.
         workers: threads that decode, and as many that draw and write.
@@ -172,7 +172,8 @@ def join_maps(shards: Sequence[Path], folder: Path, painter: Painter) -> None:
             order.append(np.stack([np.full(len(places), number), np.arange(len(places))], 1))
     with store.atomic(folder / "maps.h5") as temporary, h5py.File(temporary, "w") as target:
         with Gathered(shards, np.concatenate(order)) as gathered:
-            copy_kept(target, gathered, painter.asked, painter.where, "float32")
+            copy_kept(target, gathered, painter.kept, painter.true, "float32")
+        keptmaps.tell(target, painter.true, painter.where != painter.true)
         write_images(target, names, np.concatenate(logits))
 
 
@@ -182,7 +183,9 @@ def write_images(target: h5py.File, names: Sequence[str | bytes], logits: np.nda
     target.create_dataset("images/logit", data=logits.astype(np.float32))
 
 
-def write_maps(path: Path, names: list[str], logits: np.ndarray, maps: Mapping[Pair, np.ndarray], where: Mapping[str, Placement]) -> None:
+def write_maps(
+    path: Path, names: list[str], logits: np.ndarray, maps: Mapping[Pair, np.ndarray], where: Mapping[str, Placement], stretched: bool = False
+) -> None:
     """Write raw maps that are in memory, as `join_maps` does."""
     if not names:
         return
@@ -191,6 +194,7 @@ def write_maps(path: Path, names: list[str], logits: np.ndarray, maps: Mapping[P
             keptmaps.create(file, pair, where[pair[0]])
         keptmaps.append_maps(file, maps)
         name_dimensions(file, where, np.arange(len(names)))
+        keptmaps.tell(file, where, stretched)
         write_images(file, names, logits)
 
 

@@ -130,7 +130,9 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             help="What a foreign model's images are cut to.  [default: from the card, else none]",
         ),
         "output": click.option("--output", metavar="NAME|INDEX", help="Which output speaks of fake, where a foreign model has several."),
-        "trust": click.option("--trust", is_flag=True, help="Run code that is stored in the model: Lambda layers, TensorFlow programs."),
+        "trust": click.option(
+            "--trust", is_flag=True, help="Run code that comes with the model: Lambda layers, TensorFlow programs, custom_objects.py beside it."
+        ),
         "split": click.option(
             "--split",
             default="all",
@@ -195,10 +197,10 @@ def training(*devices: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
                 help="Cut images to the face, found by MTCNN or the face mesh.",
             ),
             click.option("--positive", type=click.Choice(["fake", "real"]), help="What 1 stands for where classes are only called 0 and 1."),
-            click.option("--weights", default="imagenet", show_default=True, help="Of transfer learning: imagenet, none or a FILE."),
+            click.option("--weights", help="Of transfer learning: imagenet, none or a FILE.  [default: imagenet]"),
             click.option(
-                "--frozen-epochs", "frozen", default=8, show_default=True, type=click.IntRange(0),
-                help="Of transfer learning: epochs at most before the backbone is tuned too.",
+                "--frozen-epochs", "frozen", type=click.IntRange(0),
+                help="Of transfer learning: epochs at most before the backbone is tuned too.  [default: 8]",
             ),
             click.option(
                 "--precision", default="float32", show_default=True, type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),

@@ -7,6 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
+from PIL import Image
 
 from models import build
 from tests.conftest import compute, tiny_model
@@ -14,7 +15,7 @@ from xai import wrap
 from xai.errors import LayerError, WhyfakeError
 from xai.maps import cam
 from xai.maps.memory import batch_size
-from xai.maps.methods import METHODS
+from xai.maps.methods import METHODS, pairs, resolve
 from xai.maps.onepass import activations
 
 ALL = ["activation", "gradcam", "hirescam"]
@@ -125,6 +126,38 @@ def test_r7_linear_network_hirescam_sums_to_the_logit():
         assert np.allclose(maps[name, "hirescam"].sum((1, 2)), logits, atol=1e-5)
 
 
+CLOSED = {
+    "activation": lambda a, w, total: a.mean(-1),
+    "activation_max": lambda a, w, total: a.max(-1),
+    "activation_top:channels=3": lambda a, w, total: a[..., np.argsort(w.mean((0, 1)))[-3:]].mean(-1),
+    "gradcam": lambda a, w, total: a @ w.mean((0, 1)),
+    "gradcampp": lambda a, w, total: np.einsum("nijc,nc->nij", a, np.where(w > 0, w**3 / (2 * w**2 + total * w**3), 0).sum((1, 2))),
+    "xgradcam": lambda a, w, total: np.einsum("nijc,nc->nij", a, (a * w).sum((1, 2)) / a.sum((1, 2))),
+    "hirescam": lambda a, w, total: (a * w).sum(-1),
+    "gradient_x_activation": lambda a, w, total: (a * w).sum(-1),
+    "layercam": lambda a, w, total: (a * np.maximum(w, 0)).sum(-1),
+}
+
+
+@pytest.mark.parametrize("method", CLOSED)
+def test_r7_linear_network_has_a_closed_form(method):
+    """A convolution and a dense layer, nothing bent: the gradient is the dense layer's weights, whatever the image."""
+    assert {text.partition(":")[0] for text in CLOSED} == {name for name, method in METHODS.items() if method.one_pass}
+    rng = np.random.default_rng(7)
+    images = rng.uniform(0, 1, (2, 9, 8, 3)).astype(np.float32)
+    kernel = rng.uniform(0, 1, (3, 3, 3, 5)).astype(np.float32)  # positive, so that no formula divides by nearly nothing
+    w = rng.normal(0, 1, (4, 3, 5)).astype(np.float32) + np.float32([1, 0.5, 0, 2, -1])
+    model = keras.Sequential(
+        [keras.Input((9, 8, 3)), layers.Conv2D(5, 3, 2, use_bias=False, name="conv"), layers.Flatten(), layers.Dense(1, use_bias=False)]
+    )
+    model.set_weights([kernel, w.reshape(-1, 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), (1, 2))[:, ::2, ::2]  # (n, h, w, 3, rows, columns)
+    a = np.einsum("nijcrs,rsck->nijk", windows, kernel, dtype=np.float64)
+    logits, maps = compute(wrap(model), images, ["conv"], [method])
+    assert np.allclose(logits, (a * w).sum((1, 2, 3)), rtol=1e-5)
+    assert relative(maps["conv", method], CLOSED[method](a, w.astype(np.float64), a.sum((1, 2), keepdims=True))) <= 1e-5
+
+
 def test_r9_dead_network_gives_empty_maps():
     from xai.aggregate import is_empty
 
@@ -229,6 +262,22 @@ def test_default_batch_is_bounded_by_pixels():
 def test_errors(tiny, tiny_image, layers_, methods, target, error, message):
     with pytest.raises(error, match=message):
         compute(tiny, tiny_image, layers_, methods, target)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients:steps=2:baseline", "occlusion:patch=4:fill"])
+def test_two_donors_of_one_file_name_are_refused(tiny, tiny_image, method, tmp_path):
+    """A map bears its donor's file name: of two that bear the same one would be shown as the other."""
+    asked = []
+    for folder in ("d1", "d2"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.full((8, 8, 3), len(asked), np.uint8)).save(tmp_path / folder / "1.png")
+        asked.append(f"{method}={tmp_path / folder / '1.png'}")
+    message = rf"'{asked[0]}' and '{asked[1]}' would both be called '{method}=1.png'; rename one file"
+    for refused in (lambda: compute(tiny, tiny_image, [], asked), lambda: resolve(asked, tiny), lambda: pairs([], asked)):
+        with pytest.raises(WhyfakeError, match=message):
+            refused()
+    _, maps = compute(tiny, tiny_image, [], [asked[0], asked[0]])  # the same twice is one
+    assert list(maps) == [("input", f"{method}=1.png")]
 
 
 def test_every_formula_is_a_method_and_says_what_it_is():

@@ -21,13 +21,13 @@ from xai.items import Item, digest, hashed, known
 from xai.keptmaps import Spool
 from xai.maps import mapped
 from xai.maps.fuse import FUSED, fuse
-from xai.maps.methods import INPUT, METHODS, pairs, parse
+from xai.maps.methods import INPUT, METHODS, beside, pairs, parse
 from xai.maps.placement import Placement
 from xai.modelfile import sha256
 from xai.naming import overlay_name
 from xai.stream import batches
 
-FORMAT = 1  # of the overlays and of the file that says so
+FORMAT = 2  # of the overlays and of the file that says so
 
 Pair = tuple[str, str]
 
@@ -72,7 +72,13 @@ class Painter:
     def __init__(self, detector: Detector, drawing: Drawing, out: Path, batch_size: int | None = None, workers: int = 2) -> None:
         self.detector, self.drawing, self.out, self.batch_size, self.workers = detector, drawing, out, batch_size, workers
         self.where = mapped.placements(detector, drawing.layers, drawing.methods)
+        self.true = mapped.true_placements(detector, drawing.layers, drawing.methods)
         self.asked = pairs(drawing.layers, drawing.methods)
+        self.kept = [*self.asked, *beside(self.asked)]
+        if drawing.fused:
+            fused = fused_maps({pair: np.zeros((0, *self.where[pair[0]].cells)) for pair in self.asked}, self.where)
+            self.kept += [pair for pair in fused if pair[0] == FUSED]
+            self.true = self.where | self.true
         placed = [[layer, place.stride, place.offset] for layer, place in self.where.items()]  # stretched ones differ
         self.decisive = [known(detector), drawing.record(), placed]
 
@@ -95,7 +101,7 @@ class Painter:
             spool = None
             if self.drawing.maps:
                 temporary = stack.enter_context(store.atomic(path.with_suffix(".maps")))
-                spool = Spool(stack.enter_context(temporary.open("wb")), self.asked, "float32")
+                spool = Spool(stack.enter_context(temporary.open("wb")), self.kept, "float32")
             content = self.draw(items, spool, progress)
         store.write_bytes(path, content)
         return Made(name, len(items), damaged=damaged)
@@ -128,14 +134,15 @@ class Painter:
                     found = mapped.compute(
                         self.detector, batch.inputs, self.drawing.layers, self.drawing.methods, self.drawing.target, self.batch_size
                     )
-                    for place in range(len(batch.indices)) if spool is not None else ():
-                        spool.add(len(places) + place, {pair: values[place] for pair, values in found.maps.items()})  # type: ignore[union-attr]
                     shown = fused_maps(found.maps, self.where) if self.drawing.fused else found.maps
+                    kept = found.maps | found.beside() | shown
+                    for place in range(len(batch.indices)) if spool is not None else ():
+                        spool.add(len(places) + place, {pair: kept[pair][place] for pair in self.kept})  # type: ignore[union-attr]
                     for future in pending:  # the previous batch is on disk before the next one queues up
                         future.result()
-                    beside = found.columns()
-                    columns, shown_pairs = ["logit", *beside], list(shown)
-                    numbers.append(np.stack([np.asarray(values, np.float64) for values in (found.logits, *beside.values())], 1))
+                    more = found.columns()
+                    columns, shown_pairs = ["logit", *more], list(shown)
+                    numbers.append(np.stack([np.asarray(values, np.float64) for values in (found.logits, *more.values())], 1))
                     empty.append(np.stack([is_empty(values) for values in shown.values()], 1))
                     places += batch.indices
                     pending = [

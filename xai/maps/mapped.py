@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
@@ -16,6 +16,7 @@ from xai.errors import ImageError, ModelError, WhyfakeError
 from xai.images import read
 from xai.maps.answer import Answer
 from xai.maps.fills import FILLS
+from xai.maps.geometry import locate
 from xai.maps.memory import batch_size as fitting
 from xai.maps.methods import INPUT, LAYERLESS, Spec, pairs, parse
 from xai.maps.placement import Placement, pixels
@@ -46,6 +47,15 @@ class Mapped:
             f"{name}:{layer}:{method}": values for (layer, method), found in self.extras.items() for name, values in found.items() if values.ndim == 1
         }
 
+    def beside(self) -> dict[Pair, np.ndarray]:
+        """Return the extras that are a map per image `(N, h, w)`, by (layer, `method:name`)."""
+        return {
+            (layer, f"{method}:{name}"): values
+            for (layer, method), found in self.extras.items()
+            for name, values in found.items()
+            if values.ndim == 3
+        }
+
 
 def compute(
     detector: Detector, images: np.ndarray, layers: Sequence[str], methods: Sequence[str], target: str = "fake", batch_size: int | None = None
@@ -64,14 +74,14 @@ def compute(
         The maps.
 
     Raises:
-        WhyfakeError: an unknown method, option or target, or a method that the model has no gradients for.
+        WhyfakeError: an unknown method, option or target, two methods of one name, or a method that the model has no gradients for.
         LayerError: an unknown layer, or one that the logit does not depend on.
     """
     if target not in ("fake", "real"):
         raise WhyfakeError(f"target '{target}' is not known; expected fake or real")
-    specs = [parse(text) for text in methods]
-    check(detector, specs)
-    together = [spec for spec in specs if spec.method.one_pass]
+    wanted, asked = pairs(layers, methods), {spec.text: spec for spec in map(parse, methods)}
+    check(detector, asked.values())
+    together = [spec for spec in asked.values() if spec.method.one_pass]
     maps: dict[Pair, np.ndarray] = {}
     extras: dict[Pair, dict[str, np.ndarray]] = {}
     logits = None
@@ -81,14 +91,13 @@ def compute(
         logits, maps = layer_maps(detector, images, layers, together, target)
     if logits is None:
         logits = detector.logits(images)
-    asked = {spec.text: spec for spec in specs}
-    for pair in pairs(layers, methods):
+    for pair in wanted:
         spec = asked[pair[1]]
         if not spec.method.one_pass:
             answer = single(detector, images, spec, pair[0], batch_size or fitting(detector))
             turn = -1 if target == "real" and spec.method.signed else 1
             maps[pair], extras[pair] = turn * answer.maps, answer.extras
-    maps = {pair: maps[pair] for pair in pairs(layers, methods)}
+    maps = {pair: maps[pair] for pair in wanted}
     refuse_nan(maps)
     return Mapped(finite(logits), maps, {pair: found for pair, found in extras.items() if found})
 
@@ -118,13 +127,19 @@ def joined(parts: Sequence[Mapped], cells: Mapping[Pair, tuple[int, int]]) -> Ma
 
 
 def placements(detector: Detector, layers: Sequence[str], methods: Sequence[str]) -> dict[str, Placement]:
-    """Return where the cells of every mapped layer lie; of "input", every pixel is a cell."""
+    """Return where the maps of every layer are drawn; of "input", every pixel is a cell."""
     return {layer: pixels(detector.size) if layer == INPUT else detector.layers[layer].placement for layer, _ in pairs(layers, methods)}
 
 
-def check(detector: Detector, specs: Sequence[Spec]) -> None:
+def true_placements(detector: Detector, layers: Sequence[str], methods: Sequence[str]) -> dict[str, Placement]:
+    """Return where the cells of every mapped layer lie, also of a detector that draws its maps stretched."""
+    drawn, known = placements(detector, layers, methods), locate(detector.graph, detector.size) if layers else {}
+    return drawn | {layer: place for layer, place in known.items() if layer in drawn and isinstance(place, Placement)}
+
+
+def check(detector: Detector, asked: Iterable[Spec]) -> None:
     """Raise for the first method that needs what a black box does not have."""
-    for spec in specs:
+    for spec in asked:
         if not detector.gradients and (spec.method.needs != "logits" or spec.method.place == "layer"):
             why = "gradients" if spec.method.needs == "gradients" else "layers"
             raise WhyfakeError(f"method '{spec.name}' needs {why}, which a black box does not show; expected {LAYERLESS}")
@@ -149,7 +164,7 @@ def run(detector: Detector, images: np.ndarray, spec: Spec, layer: str, batch_si
     if layer != INPUT:
         from xai.maps.onepass import activations
 
-        channels, where = activations(detector, images, [layer])[layer], detector.layers[layer].placement
+        channels, where = activations(detector, images, [layer])[layer], true_placements(detector, [layer], [spec.text])[layer]
         return method(detector.logits, images, channels, where, **options | {"low": detector.preprocessing.low})
     if spec.method.needs == "gradients":
         return method(detector, images, **options)

@@ -31,6 +31,7 @@ class Method:
         home: "module.function" below `xai.maps`; empty where it is computed with the others of its
             kind from one forward and one backward pass.
         options: what it may be told, with the defaults.
+        beside: names of the further maps it finds, of the same cells.
     """
 
     needs: str
@@ -39,6 +40,7 @@ class Method:
     text: str
     home: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
     @property
     def one_pass(self) -> bool:
@@ -51,6 +53,7 @@ class Method:
 
 
 SAMPLING = {"seed": 0}
+ERROR = ("standard_error",)
 
 METHODS: dict[str, Method] = {
     "activation": Method("activations", "layer", False, "mean over channels: where a layer responds, used or not"),
@@ -88,15 +91,15 @@ METHODS: dict[str, Method] = {
     ),
     "rise": Method(
         "logits", "input", True, "mean logit of the masks that keep a pixel, minus the mean of all", "rise.rise",
-        {"masks": 1000, "grid": 8, "keep": 0.5, "fill": "black"} | SAMPLING,
+        {"masks": 1000, "grid": 8, "keep": 0.5, "fill": "black"} | SAMPLING, ERROR,
     ),
     "lime": Method(
         "logits", "input", True, "weights of a local linear model over superpixels or face parts", "surrogate.lime",
-        {"samples": 500, "segments": "slic", "count": 49, "fill": "blur", "kernel_width": 0.25, "ridge": 1.0} | SAMPLING,
+        {"samples": 500, "segments": "slic", "count": 49, "fill": "blur", "kernel_width": 0.25, "ridge": 1.0} | SAMPLING, ERROR,
     ),
     "kernel_shap": Method(
         "logits", "input", True, "Shapley values of superpixels or face parts, by weighted regression", "surrogate.kernel_shap",
-        {"samples": 500, "segments": "slic", "count": 49, "fill": "blur"} | SAMPLING,
+        {"samples": 500, "segments": "slic", "count": 49, "fill": "blur"} | SAMPLING, ERROR,
     ),
     "sobol": Method(
         "logits", "input", False, "share of the logit's variance that a patch takes part in", "sobol.sobol",
@@ -182,6 +185,29 @@ def parse(text: str) -> Spec:
     return Spec(":".join(words), name, options)
 
 
+def specs(methods: Sequence[str]) -> list[Spec]:
+    """Read methods, each once.
+
+    Raises:
+        WhyfakeError: as in `parse`, or two that bear one name: images in different folders have the same file name.
+
+    Example:
+        >>> [spec.text for spec in specs(["hirescam", "occlusion:fill=a/1.png"])]
+        ['hirescam', 'occlusion:fill=1.png']
+        >>> specs(["occlusion:fill=a/1.png", "occlusion:fill=b/1.png"])
+        Traceback (most recent call last):
+        ...
+        xai.errors.WhyfakeError: 'occlusion:fill=a/1.png' and 'occlusion:fill=b/1.png' would both be called 'occlusion:fill=1.png'; rename one file
+    """
+    found: dict[str, tuple[str, Spec]] = {}
+    for text in methods:
+        spec = parse(text)
+        first, known = found.setdefault(spec.text, (text, spec))
+        if known.options != spec.options:
+            raise WhyfakeError(f"'{first}' and '{text}' would both be called '{spec.text}'; rename one file")
+    return [spec for _, spec in found.values()]
+
+
 def title(text: str) -> str:
     """Return a method as it is printed in the literature, with the options it was given.
 
@@ -236,9 +262,19 @@ def pairs(layers: Sequence[str], methods: Sequence[str]) -> list[tuple[str, str]
         >>> pairs(["conv"], ["saliency", "hirescam"])
         [('conv', 'hirescam'), ('input', 'saliency')]
     """
-    specs = [parse(text) for text in methods]
-    found = [(layer, spec.text) for layer in layers for spec in specs if spec.method.place == "layer"]
-    return found + [(INPUT, spec.text) for spec in specs if spec.method.place == "input"]
+    asked = specs(methods)
+    found = [(layer, spec.text) for layer in layers for spec in asked if spec.method.place == "layer"]
+    return found + [(INPUT, spec.text) for spec in asked if spec.method.place == "input"]
+
+
+def beside(wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return what methods find beside their maps, each under its method's name and its own.
+
+    Example:
+        >>> beside([("conv", "hirescam"), ("input", "rise:masks=20")])
+        [('input', 'rise:masks=20:standard_error')]
+    """
+    return [(layer, f"{method}:{name}") for layer, method in wanted for name in parse(method).method.beside]
 
 
 def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = (), seed: int = 0) -> tuple[str, ...]:
@@ -251,7 +287,7 @@ def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = (), s
         seed: of every method that draws and was given none; 0 is what they take by themselves.
 
     Raises:
-        WhyfakeError: an unknown method or option.
+        WhyfakeError: an unknown method or option, or two methods of one name.
     """
     found: list[str] = []
     for text in methods:
@@ -260,6 +296,7 @@ def resolve(methods: Sequence[str], detector: Any, beside: Sequence[str] = (), s
         else:
             draws = "seed" in parse(text).options and ":seed=" not in text
             found.append(f"{text}:seed={seed}" if draws and seed else text)
+    specs(found)  # before an image is read
     return tuple(dict.fromkeys(found))
 
 
