@@ -152,7 +152,7 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Measure MODEL on a labelled folder DATA."""
     from train.evaluate import evaluate as measure_all
-    from xai.metrics import report as text
+    from train.evaluate import told as text
 
     detector, positive = open_detector(model, foreign)
     metrics, skipped = measure_all(

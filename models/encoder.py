@@ -41,7 +41,8 @@ def build(size: int = 256, *, encoder: keras.Model | str | Path = "", head: str 
         raise ValueError(f"encoder-classifier needs images of at least {SMALLEST} pixels a side; got {size}")
     if encoder == "":
         raise ValueError(
-            "encoder-classifier needs the encoder of a trained autoencoder; 'whyfake train autoencoder IMAGES' makes one, --encoder FILE names it"
+            "encoder-classifier needs the encoder of a trained autoencoder; 'whyfake train autoencoder IMAGES' makes one, "
+            "'whyfake train encoder-classifier DATA --encoder FILE' takes it"
         )
     trained = taken(encoder)
     if trained.input_shape[1:3] != (size, size):

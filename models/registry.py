@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 
@@ -81,4 +82,9 @@ def build(name: str, size: int | None = None, **options: Any) -> Any:
             do not fit.
     """
     found = entry(name)
-    return import_module(found.module).build(found.size if size is None else size, **(found.options | options))
+    make = import_module(found.module).build
+    known = [key for key in signature(make).parameters if key != "size"]
+    for key in options:
+        if key not in known:
+            raise ValueError(f"network '{name}' has no option '{key}'; expected {', '.join(known) or 'none'}")
+    return make(found.size if size is None else size, **(found.options | options))

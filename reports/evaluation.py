@@ -25,6 +25,8 @@ PICTURES = {
     ),
     "curves.png": ("Loss and accuracy per epoch", ""),
 }
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}
+LEFT_OUT = "left out"  # as `train.manifest` calls what no split has
 EVALUATION = ("count", "counts", "confusion", "accuracy", "classes", "calibration", "bootstrap")
 Metrics = Mapping[str, Any]
 
@@ -49,9 +51,7 @@ def render(directory: str | Path) -> Path:
     skipped = read_rows(folder, "skipped.csv", ("path", "reason"), needed=False)
     about = metrics.get("about") or {}
     name = str(about.get("model") or card.get("name") or "The detector")
-    where = str(about.get("data") or "its test split")
-    if about.get("split") in ("train", "valid", "test"):
-        where += f", {about['split']} split"
+    where = measured_on(about)
     try:
         text = page(
             f"{name} on {where}",
@@ -68,11 +68,22 @@ def render(directory: str | Path) -> Path:
                 made(metrics, card),
             ],
             eyebrow="whyfake train" if card else "whyfake evaluate",
-            notes=notes(metrics, len(skipped)),
+            notes=[*notes(metrics, len(skipped)), *left_out(card)],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"metrics.json or detector.json in {folder} has an entry that lacks {error}; run the same command again") from error
     return store.write_bytes(folder / "index.html", text.encode("utf-8", "replace"))
+
+
+def measured_on(about: Mapping[str, Any]) -> str:
+    """Name the images.
+
+    Example:
+        >>> measured_on({"data": "faces", "split": "test"}), measured_on({"data": "faces", "split": "all"}), measured_on({"split": "valid"})
+        ('faces, test split', 'faces', 'its validation split')
+    """
+    data, split = about.get("data"), SPLITS.get(str(about.get("split")))
+    return f"{data}{f', {split} split' if split else ''}" if data else f"its {split or 'test'} split"
 
 
 def lead(metrics: Metrics) -> str:
@@ -124,6 +135,13 @@ def notes(metrics: Metrics, skipped: int) -> list[str]:
     if skipped:
         found.append(f"{words.plural(skipped, 'file')} could not be read; they are listed under Skipped.")
     return found
+
+
+def left_out(card: Mapping[str, Any]) -> list[str]:
+    """Return what a training did not use since copies of it stand on another side of the split that the data came with."""
+    if not (count := sum(((card.get("classes") or {}).get(LEFT_OUT) or {}).values())):
+        return []
+    return [f"Left out, as they are copies of images on another side of the given split: {words.plural(count, 'image')}."]
 
 
 def tiles(metrics: Metrics) -> list[tuple[str, str, str]]:
@@ -221,9 +239,10 @@ def training(folder: Path, card: Mapping[str, Any]) -> Section:
     text = ""
     if options.get("epochs") and options.get("best_epoch"):
         text = f"Trained for {words.plural(options['epochs'], 'epoch')}; the weights of epoch {options['best_epoch']} are kept, "
-        text += "as they had the lowest validation loss."
+        text += "as they had the lowest validation loss"
+        text += " at its best temperature." if any("val_calibrated_loss" in row for row in card.get("history") or ()) else "."
     counts = card.get("classes") or {}
-    splits = [split for split in ("train", "valid", "test") if split in counts]
+    splits = [split for split in (*SPLITS, LEFT_OUT) if split in counts]
     used = [(split, *(f"{counts[split].get(group, 0):,}" for group in ("real", "fake"))) for split in splits]
     items: list[Picture | Table] = [*pictures(folder, "curves.png")]
     if used:

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 PICTURES = (
     ("accuracy.png", "Accuracy on the same test images", "Bars are 95 % intervals; where they overlap widely, so few images cannot tell."),
     ("effort.png", "Accuracy against what an image costs", ""),
-    ("learning.png", "Accuracy against the number of training images", "A curve that still rises at its right end asks for more images."),
+    ("learning.png", "Accuracy and ROC AUC against the number of training images", "A curve that still rises at its right end asks for more images."),
 )  # fmt: skip
 
 
@@ -81,11 +81,11 @@ def warnings(rows: Sequence[Row]) -> list[str]:
 
 def quality(rows: Sequence[Row]) -> Table:
     """Return the table of what each network reached."""
-    header = ("Network", "Accuracy", "95 % interval", "Balanced", "ROC AUC", "Validation", "Called fake", "p against the best")
+    header = ("Network", "Accuracy", "95 % interval", "Balanced", "ROC AUC", "95 % interval", "Validation", "Called fake", "p against the best")
     cells = [
         (
             row["name"], words.percent(row["accuracy"]), words.interval((row["accuracy_low"], row["accuracy_high"])),
-            words.percent(row["balanced_accuracy"]), words.fixed(row["roc_auc"], 3), words.percent(row["valid_accuracy"]),
+            words.percent(row["balanced_accuracy"]), words.fixed(row["roc_auc"], 3), auc_interval(row), words.percent(row["valid_accuracy"]),
             words.percent(row["called_fake"]), words.number(row["p_against_best"], 2),
         )
         for row in rows
@@ -111,12 +111,22 @@ def effort(rows: Sequence[Row]) -> Table:
 
 
 def learning(rows: Sequence[Row]) -> Table:
-    """Return accuracy by number of training images."""
+    """Return accuracy and ROC AUC by number of training images."""
     cells = [
-        (row["name"], f"{row['images']:,}", words.percent(row["accuracy"]), words.interval((row["accuracy_low"], row["accuracy_high"])))
+        (
+            row["name"], f"{row['images']:,}", words.percent(row["accuracy"]), words.interval((row["accuracy_low"], row["accuracy_high"])),
+            words.fixed(row["roc_auc"], 3), auc_interval(row),
+        )
         for row in sorted(rows, key=lambda row: (row["name"], row["images"]))
-    ]
-    return Table("With fewer training images", ("Network", "Training images", "Accuracy", "95 % interval"), cells, "The test images are the same.")
+    ]  # fmt: skip
+    header = ("Network", "Training images", "Accuracy", "95 % interval", "ROC AUC", "95 % interval")
+    return Table("With fewer training images", header, cells, "The test images are the same.")
+
+
+def auc_interval(row: Row) -> str:
+    """Return the interval of a network's ROC AUC; a dash for comparisons made before it was kept."""
+    bounds = [row.get(f"roc_auc_{end}") for end in ("low", "high")]
+    return "–" if None in bounds else " to ".join(words.fixed(bound, 3) for bound in bounds)
 
 
 def count(value: float) -> str:

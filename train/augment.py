@@ -72,7 +72,7 @@ class Augment:
         """Change one image.
 
         Args:
-            image: uint8 tensor `(h, w, 3)` of known shape, RGB or BGR, in [0, 255].
+            image: uint8 tensor `(h, w, 3)` of known shape, RGB (JPEG keeps less of red and blue than of green), in [0, 255].
             seed: int32 tensor `(2,)`; the same seed gives the same change.
 
         Returns:

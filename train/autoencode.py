@@ -70,7 +70,11 @@ def fit(
         phases = (Phase(options.epochs, options.learning_rate),)
         plan = Plan(phases, options.patience, options.momentum(training.count), "mse", metrics=(), calibrated=False)
         plan = replace(plan, key=identity(name, options, manifest))
-        rows = loop.run(model, training, validation, plan, out, resume=resume, say=say, quiet=quiet)
+        try:
+            rows = loop.run(model, training, validation, plan, out, resume=resume, say=say, quiet=quiet)
+        except checkpoint.Finished as done:
+            say(str(done))
+            return Encoded(out / "model.keras", done.card, checkpoint.skipped_in(out))
     model = exported(model, name, options)
     held_out = source("test")
     paths, errors, shown = reconstruct(model, held_out, manifest.select("test"))
@@ -87,6 +91,7 @@ def fit(
         "crop": options.crop,
         "images": manifest.counts("split"),
         "manifest_sha256": manifest.digest(),
+        "identity": plan.key,
         "seed": options.seed,
         "parameters": model.count_params(),
         "training": options.record() | {"epochs": len(rows), "epochs_at_most": options.epochs, "best_epoch": loop.best_epoch(rows)},
@@ -124,6 +129,35 @@ def separated(data: str | Path, options: Options, quiet: bool) -> Manifest:
         except DataError:  # a class too small to be split; classes are no matter here
             pass
     return parted(datasets.hashed(manifest), options)
+
+
+def origin(encoder: str | Path, tests: Manifest, say: Say) -> dict[str, Any]:
+    """Return where a classifier's encoder comes from; say so where it has seen what the classifier is tested on.
+
+    With another seed or share an autoencoder sets other images aside than its classifier does.
+
+    Args:
+        encoder: the autoencoder's model or folder, with `manifest.csv` beside the model.
+        tests: the classifier's test images, hashed.
+        say: told of it.
+
+    Returns:
+        "name", "sha256" of the file, "test_images", and of these "test_images_seen": those that
+        the encoder was trained or validated on, None where that is not known.
+    """
+    path = Path(str(encoder))
+    file = path / "model.keras" if path.is_dir() else path
+    splits = {row.get("sha256"): row.get("split") for row in checkpoint.table(file.parent / "manifest.csv")}
+    seen = sum(splits.get(row.sha256) in ("train", "valid") for row in tests.rows) if splits else None
+    if seen is None:
+        say(f"warning: no manifest.csv beside '{file}': whether the encoder was trained on test images is not known")
+    elif seen:
+        say(
+            f"warning: the encoder was trained on {seen} of the {len(tests.rows)} test images, so what is measured on them says too much; "
+            "train classifier and autoencoder with the same --seed and --test-share"
+        )
+    found = {"name": path.name, "sha256": sha256(file) if file.is_file() else None}
+    return found | {"test_images": len(tests.rows), "test_images_seen": seen}
 
 
 def parted(manifest: Manifest, options: Options) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,13 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from train.manifest import CLASSES, Manifest, Row, joined, key
+from train.manifest import CLASSES, LEFT_OUT, Manifest, Row, joined, key
 from train.sources import opened
 from xai.errors import DataError, ImageError
 from xai.modelfile import sha256
 from xai.places import readers
 
-__all__ = ["CLASSES", "Manifest", "Row", "hashed", "key", "limited", "prepared", "scan", "shares", "split"]
+__all__ = ["CLASSES", "LEFT_OUT", "Manifest", "Row", "hashed", "key", "limited", "prepared", "remarks", "scan", "shares", "split"]
+
+FREE = ("", "train")  # what a given split leaves to be divided
+REMARKS = ("left alone", "left out", "valid is")  # how a layout's sentence goes on where images are not used as one may think
+DISTANCE = {"": 0, LEFT_OUT: 0, "train": 0, "valid": 1, "test": 2}  # from training
 
 
 def prepared(
@@ -39,7 +44,7 @@ def prepared(
         quiet: no progress bar.
 
     Returns:
-        The manifest with a split on every row; `crossing` counts copies that a given layout puts on several sides.
+        The manifest with a split on every row; `crossing` counts groups of copies that a given layout puts on several sides.
 
     Raises:
         DataError: as `scan` and `split`.
@@ -58,7 +63,7 @@ def scan(folder: str | Path, *, labelled: bool = True, positive: str | None = No
 
     - Class folders: `real/` and `fake/` in any case, or other usual names ("training_real",
       "1_fake", "ffhq", "stylegan2"); several of one class are taken together. Images at any depth
-      below; folders that stand for no class are left alone.
+      below; folders that stand for no class are left alone, and named unless they hold masks.
     - `0/` and `1/` with `positive`.
     - Split folders (`train/`, `val/`, `test/`) with class folders in them, or the other way round.
     - FFHQ's numbered folders (`00000/`, `01000/`) beside a folder of fakes.
@@ -90,11 +95,11 @@ def scan(folder: str | Path, *, labelled: bool = True, positive: str | None = No
 
 
 def hashed(manifest: Manifest) -> Manifest:
-    """Return the manifest with the SHA-256 of every file; a file that cannot be opened keeps ''."""
+    """Return the manifest with the SHA-256 of every file, computed where a row has none; a file that cannot be opened keeps ''."""
 
     def content(row: Row) -> Row:
         try:
-            return replace(row, sha256=sha256(manifest.file(row)))
+            return replace(row, sha256=row.sha256 or sha256(manifest.file(row)))
         except (OSError, ImageError):
             return row
 
@@ -106,8 +111,12 @@ def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0
     """Put every row into train, valid or test: seeded and stratified.
 
     Copies count as one and stay on one side, also where they stand in both classes. A
-    split that the layout gives is kept as it is, copies across it too (`crossing` counts
-    these); where it has no valid/, that share is taken from train/.
+    split that the layout gives is kept; what it lacks is taken from train/. Of copies that it
+    puts on several sides, only those furthest from training stay, the others are "left out".
+
+    Where it gives train/ and valid/ alone, valid/ is the test set: what its makers held out is
+    apart from train/ by their design and what others report on, and a set that stopped the
+    training and fitted the temperature measures nothing. With `test` 0 it stays valid/.
 
     Args:
         manifest: hashed; files with the same content are copies.
@@ -117,30 +126,69 @@ def split(manifest: Manifest, *, seed: int, test: float = 0.15, valid: float = 0
         together: further groups of copies, as row numbers.
 
     Returns:
-        The manifest with a split on every row.
+        The manifest with a split on every row; `layout` says what became of a given split, `crossing` counts its copies.
 
     Raises:
         DataError: a class is too small to be split.
     """
     names = units(manifest, together)
-    given = any(row.split for row in manifest.rows)
-    if given and any(row.split == "valid" for row in manifest.rows):
-        return replace(manifest, crossing=crossings(names, [row.split for row in manifest.rows]))
-    free = [row.split in ("", "train") for row in manifest.rows]
+    parts, said = [row.split for row in manifest.rows], [manifest.layout]
+    if test and "valid" in parts and "test" not in parts:
+        parts = ["test" if part == "valid" else part for part in parts]
+        said.append("valid is the test set, as there is no other, and validation is taken from train")
+    crossing, before = crossings(names, parts), Counter(parts)
+    parts = apart(names, parts)
+    if crossing:
+        lost = ", ".join(f"{count} of {part}" for part in ("train", "valid") if (count := before[part] - parts.count(part)))
+        said.append(f"left out as copies of images on another side: {lost}")
+    if not before["valid"]:
+        drawn = draw(manifest, names, [part in FREE for part in parts], seed, 0 if before["test"] else test, valid, said[1:])
+        parts = [drawn[name] if part in FREE else part for name, part in zip(names, parts, strict=True)]
+    rows = tuple(replace(row, split=part) for row, part in zip(manifest.rows, parts, strict=True))
+    return replace(manifest, rows=rows, layout="; ".join(filter(None, said)), crossing=crossing)
+
+
+def draw(manifest: Manifest, names: Sequence[str], free: Sequence[bool], seed: int, test: float, valid: float, said: Sequence[str]) -> dict[str, str]:
+    """Return the split of every name that free rows have, drawn from each class in its share.
+
+    Raises:
+        DataError: a class is too small; with what was `said` of the layout, since that may be why.
+    """
     chosen: dict[str, str] = {}
     for label in CLASSES:
         keys = sorted({name for name, row, own in zip(names, manifest.rows, free, strict=True) if own and row.label == label})
         order = np.random.default_rng([seed, CLASSES.index(label)]).permutation(len(keys))
-        tests = 0 if given else round(len(keys) * test)
+        tests = round(len(keys) * test)
         valids = max(1, round((len(keys) - tests) * valid))
         if len(keys) - tests - valids < 1:
-            raise DataError(f"only {len(keys)} different '{label}' images; at least 3 are needed to train and validate")
+            raise DataError("; ".join([f"only {len(keys)} different '{label}' images; at least 3 are needed to train and validate", *said]))
         for place, index in enumerate(order):
             part = "test" if place < tests else "valid" if place < tests + valids else "train"
             chosen.setdefault(keys[index], part)  # a file that stands in both classes goes one way
-    parts = [chosen[name] if own else row.split for name, row, own in zip(names, manifest.rows, free, strict=True)]
-    rows = tuple(replace(row, split=part) for row, part in zip(manifest.rows, parts, strict=True))
-    return replace(manifest, rows=rows, crossing=crossings(names, parts))
+    return chosen
+
+
+def apart(names: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """Return the splits with copies left out that stand nearer to training than others of their name.
+
+    Example:
+        >>> apart(["a", "a", "b", "b", "c"], ["train", "test", "valid", "valid", ""])
+        ['left out', 'test', 'valid', 'valid', '']
+    """
+    furthest: dict[str, int] = {}
+    for name, part in zip(names, parts, strict=True):
+        furthest[name] = max(furthest.get(name, 0), DISTANCE[part])
+    return [part if DISTANCE[part] == furthest[name] else LEFT_OUT for name, part in zip(names, parts, strict=True)]
+
+
+def remarks(layout: str) -> list[str]:
+    """Return what a layout's sentence says of images that are not used, or not as they seem to be meant.
+
+    Example:
+        >>> remarks("Class folders: real in real/, fake in fake/; left alone: tpdne/ (6 images)")
+        ['left alone: tpdne/ (6 images)']
+    """
+    return [part for part in layout.split("; ") if part.startswith(REMARKS)]
 
 
 def units(manifest: Manifest, together: Sequence[Sequence[int]]) -> list[str]:
@@ -170,9 +218,9 @@ def crossings(names: Sequence[str], splits: Sequence[str]) -> int:
         >>> crossings(["a", "a", "b", "b"], ["train", "test", "train", "train"])
         1
     """
-    places: dict[str, set[str]] = {}
+    places: dict[str, set[int]] = {}
     for name, part in zip(names, splits, strict=True):
-        places.setdefault(name, set()).add(part)
+        places.setdefault(name, set()).add(DISTANCE[part])
     return sum(len(found) > 1 for found in places.values())
 
 

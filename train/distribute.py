@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -25,8 +26,13 @@ def scope(devices: str) -> Any:
     return mirrored().scope() if devices == "all" else nullcontext()
 
 
+@functools.cache
 def mirrored() -> Any:
-    """Return what divides every step's batch among all GPUs of this machine, or its CPUs where it has none: `tf.distribute.MirroredStrategy`."""
+    """Return what divides every step's batch among all GPUs of this machine, or its CPUs where it has none: `tf.distribute.MirroredStrategy`.
+
+    One for all trainings of a process: a second strategy would number its sums over the devices
+    from the start again, and TensorFlow take them for those of the first.
+    """
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from train import pictures
-from train.datasets import Manifest, Row
+from train.datasets import Manifest, Row, hashed
 from xai import store
 from xai.calibration import temperature_of
 from xai.curves import curves as curves_of
@@ -18,6 +18,11 @@ from xai.errors import DataError
 from xai.metrics import measure, report, table
 from xai.notebook import Told
 from xai.stream import batches
+
+CURVES = ("roc.csv", "roc.png", "pr.csv", "pr.png")  # need both classes
+FILES = (
+    "metrics.json", "metrics.csv", "predictions.csv", "calibration.csv", "skipped.csv", "confusion.png", "calibration.png", "scores.png", *CURVES,
+)  # fmt: skip
 
 
 def logits_of(
@@ -64,7 +69,8 @@ def evaluate(
         quiet: no progress bar.
 
     Returns:
-        The metrics of `xai.metrics.measure`, and path -> reason of what could not be read.
+        The metrics of `xai.metrics.measure` with `trained_on`, how many of the images were used in
+        training or for early stopping, and path -> reason of what could not be read.
 
     Raises:
         DataError: no classes, or nothing readable.
@@ -72,17 +78,41 @@ def evaluate(
     from train.audit import chosen
 
     manifest, seen = chosen(detector, data, split=split, limit=limit, seed=seed, labelled=True, positive=positive, out=out)
+    manifest = hashed(manifest)  # by its content an image of the training is known, wherever it lies now
     logits, read, skipped = logits_of(detector, manifest, batch_size, quiet)
     if not read:
         raise DataError(f"none of the {len(manifest.rows)} images in '{data}' could be read: {next(iter(skipped.items()))}")
     metrics = measure([row.label for row in read], logits, detector.threshold, temperature=temperature_of(detector), seed=seed)
+    trained_on = sum(seen.get(row.sha256) in ("train", "valid") for row in read)
     if out is not None:
         about = {
             "model": detector.name, "model_sha256": detector.sha256, "data": manifest.name, "manifest_sha256": manifest.digest(),
-            "split": split, "limit": limit, "trained_on": sum(seen.get(row.sha256) in ("train", "valid") for row in read),
+            "split": split, "limit": limit, "trained_on": trained_on,
         }  # fmt: skip
         write_evaluation(store.make_folder(out), read, logits, metrics | {"about": about}, skipped)
-    return Told(metrics, report), skipped
+    return Told(metrics | {"trained_on": trained_on}, told), skipped
+
+
+def warning(trained_on: int, count: int) -> str:
+    """Say that a detector is measured on what it was trained on.
+
+    Example:
+        >>> warning(34, 40)
+        '34 of the 40 images were used in training or for early stopping; expect less on new ones (--split test: only those held out)'
+    """
+    seen = f"{trained_on} of the {count} images were used in training or for early stopping"
+    return f"{seen}; expect less on new ones (--split test: only those held out)"
+
+
+def told(metrics: dict[str, Any]) -> str:
+    """Return the metrics as text, with the warning if it is due."""
+    return report(metrics) + (f"\n\n{warning(metrics['trained_on'], metrics['count'])}" if metrics["trained_on"] else "")
+
+
+def forget(out: Path) -> None:
+    """Remove what an earlier evaluation left, and its page: beside a new model they would speak of the old one."""
+    for name in (*FILES, "index.html"):
+        (out / name).unlink(missing_ok=True)
 
 
 def write_evaluation(out: Path, rows: Sequence[Row], logits: np.ndarray, metrics: dict[str, Any], skipped: dict[str, str]) -> None:
@@ -121,7 +151,7 @@ def write_evaluation(out: Path, rows: Sequence[Row], logits: np.ndarray, metrics
     store.write_bytes(out / "scores.png", pictures.scores(labels, scores, metrics))
     drawn = curves_of(labels, logits, metrics["bootstrap"]["seed"], metrics["bootstrap"]["resamples"])
     if drawn is None:
-        for name in ("roc.csv", "roc.png", "pr.csv", "pr.png"):  # of an earlier evaluation, and no longer true
+        for name in CURVES:  # of an earlier evaluation, and no longer true
             (out / name).unlink(missing_ok=True)
         return
     roc, pr = drawn

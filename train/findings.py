@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from train.datasets import remarks
 from xai.errors import listed
 
 SEVERITIES = ("severe", "warning", "note")
@@ -45,10 +46,10 @@ def copied(found: dict[str, Any]) -> Iterator[Finding]:
         yield "severe", what, "Find out which label is true and delete the other copy."
     if groups := exact["across_splits"]:
         what = f"{stand(groups, 'picture', 'pictures')} in more than one split, file for file: {listed(groups[0], 3)}."
-        yield "severe", what, "Delete the copies from all but one split; what is measured on images seen in training says nothing."
+        yield "severe", what, "Delete the copies from all but one split; 'whyfake train' leaves them out, as images seen in training measure nothing."
     if groups := near["across_splits"]:
         what = f"{stand(groups, 'set of near copies', 'sets of near copies')} in more than one split: {listed(groups[0], 3)}."
-        yield "warning", what, "Look at them; put each set into one split, or give the folder without its splits and let training divide it."
+        yield "warning", what, "Look at them and put each set into one split; 'whyfake train' leaves all but one side of it out."
     if groups := near["across_classes"]:
         what = f"{stand(groups, 'set of near copies', 'sets of near copies')} in both classes, as of edited reals: {listed(groups[0], 3)}."
         yield "note", what, "Keep each set in one split, as 'whyfake train' does."
@@ -67,6 +68,9 @@ def counted(found: dict[str, Any]) -> Iterator[Finding]:
         path, reason = next(iter(found["skipped"].items()))
         what = f"{images['unreadable']:,} of {images['inspected']:,} files cannot be read; the first, {path}: {reason}."
         yield "warning", what, "Get them again or delete them; until then they are skipped and listed in skipped.csv."
+    for remark in remarks(found["layout"]):
+        what = f"Some images are {remark}."
+        yield "warning", what, "Give their folders names that say what they are (real, fake, train, valid, test), or move them away."
     for name, counts in found["splits"].items():
         if found["labelled"] and name != "none" and len([label for label in counts if counts[label]]) < 2:
             yield "warning", f"The split {name} holds {next(iter(counts))}s only.", "Add images of the other class: without them it measures nothing."

@@ -16,7 +16,7 @@ from train import checkpoint, datasets, loop
 from train.balance import balanced, class_weights
 from train.datasets import Manifest
 from train.distribute import policy
-from train.evaluate import logits_of, write_evaluation
+from train.evaluate import forget, logits_of, write_evaluation
 from train.loop import Phase, Plan, Say
 from train.options import Options
 from train.pictures import curves
@@ -69,7 +69,7 @@ def fit(
         data: what `datasets.scan` understands.
         out: gets `model.keras`, `model.weights.h5`, `detector.json`, `manifest.csv`,
             `history.csv`, `curves.png`, `layers.csv`, `network.png`, and the test set's
-            `metrics.json` with tables and pictures.
+            `metrics.json` with tables and pictures (where there is none, the validation images').
         options: how.
         resume: go on after the last whole epoch of a training that was stopped.
         say: told a line per epoch.
@@ -87,12 +87,17 @@ def fit(
     team = crew(options, say)
     out = store.make_folder(out) if team.chief else Path(out)
     manifest = datasets.prepared(data, seed=options.seed, test=options.test, valid=options.valid, positive=options.positive, quiet=quiet)
+    remarks = datasets.remarks(manifest.layout)
+    for remark in remarks if team.chief else ():
+        say(remark)
     learnt = balanced(reduced(manifest, options), options.balance, options.seed)
     for part in ("train", "valid"):
         if set(learnt.select(part).counts()) != set(datasets.CLASSES):
-            raise DataError(f"'{data}' leaves {learnt.select(part).counts() or 'nothing'} in its {part} split; both classes are needed there")
+            left = "; ".join([f"'{data}' leaves {learnt.select(part).counts() or 'nothing'} in its {part} split", *remarks])
+            raise DataError(f"{left}; both classes are needed there")
     with team.scope():
         model = built(name, options)
+    origins = started_from(name, options, manifest, say)
     preprocessing = preparation(name, options)
     training = team.feed(learnt.select("train"), preprocessing, options.batch_size, shuffle=options.seed, augment=options.augment)
     validation = team.feed(manifest.select("valid"), preprocessing, options.batch_size)
@@ -100,7 +105,13 @@ def fit(
     loss = "binary_crossentropy" if model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
     plan = Plan(phases(name, options), options.patience, options.momentum(training.count), loss, class_weights=weighted)
     plan = replace(plan, key=identity(name, options, learnt), enough=options.enough)
-    rows = loop.run(model, training, validation, plan, out, crew=team, resume=resume, say=say, quiet=quiet)
+    if team.chief and not resume:
+        forget(out)
+    try:
+        rows = loop.run(model, training, validation, plan, out, crew=team, resume=resume, say=say, quiet=quiet)
+    except checkpoint.Finished as done:
+        say(str(done))
+        return kept(out, done.card)
     team.finish(say)
     model = exported(model, name, options)
     card = {
@@ -115,17 +126,25 @@ def fit(
         "classes": {part: learnt.select(part).counts() for part in learnt.counts("split")},
         "manifest": "manifest.csv",
         "manifest_sha256": manifest.digest(),
+        "identity": plan.key,
         "seed": options.seed,
         "parameters": model.count_params(),
         "training": options.record() | {"epochs": len(rows), "epochs_at_most": options.epochs, "best_epoch": loop.best_epoch(rows)},
         "history": rows,
         "versions": versions(),
+        **origins,
     }
-    if name.startswith("transfer:"):
-        card["backbone"] = backbone(name, options)
     trained = save(model, manifest, out, card, {**training.skipped, **validation.skipped}, quiet)
     checkpoint.remove(out)
     return trained
+
+
+def kept(out: Path, card: dict[str, Any]) -> Trained:
+    """Return what an earlier training left; only one split was measured in full."""
+    path = out / "metrics.json"
+    metrics = store.read_json(path) if path.exists() else {}
+    part = (metrics.get("about") or {}).get("split", "test")
+    return Trained(out / "model.keras", card, {part: metrics} if metrics else {}, checkpoint.skipped_in(out))
 
 
 def reduced(manifest: Manifest, options: Options) -> Manifest:
@@ -173,6 +192,17 @@ def backbone(name: str, options: Options) -> dict[str, Any]:
 
     own = preprocessing(name.removeprefix("transfer:"))
     return {"name": name.removeprefix("transfer:"), "weights": Path(str(options.network.get("weights", "imagenet"))).name, **own}
+
+
+def started_from(name: str, options: Options, manifest: Manifest, say: Say) -> dict[str, Any]:
+    """Return what the card says of the trained part that a network starts from; nothing of one that has none."""
+    if name.startswith("transfer:"):
+        return {"backbone": backbone(name, options)}
+    if "encoder" in options.network:
+        from train.autoencode import origin
+
+        return {"encoder": origin(options.network["encoder"], manifest.select("test"), say)}
+    return {}
 
 
 def phases(name: str, options: Options) -> tuple[Phase, ...]:
@@ -223,10 +253,12 @@ def save(model: Any, manifest: Manifest, out: Path, card: dict[str, Any], skippe
         logits, read, _ = answers["valid"]
         temperature = fit_temperature([row.label for row in read], logits)
     metrics = {}
-    for part, (logits, read, missed) in answers.items():
+    for part, (logits, read, _) in answers.items():
         metrics[part] = measure([row.label for row in read], logits, card["threshold"], temperature=temperature, seed=card["seed"])
-        if part == "test":
-            write_evaluation(out, read, logits, metrics[part], missed)
+    part = "test" if "test" in answers else "valid"  # in full on what was held out, or on what there is
+    logits, read, missed = answers[part]
+    about = {"split": part, "trained_on": len(read) if part == "valid" else 0}
+    write_evaluation(out, read, logits, metrics[part] | {"about": about}, missed)
     card = card | {
         "temperature": temperature,
         "metrics": {part: brief(found) for part, found in metrics.items()},

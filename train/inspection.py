@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from train.datasets import CLASSES, Manifest, Row, hashed, limited, scan
+from train.datasets import CLASSES, LEFT_OUT, Manifest, Row, hashed, limited, scan
 from train.filefacts import BASICS, Facts, survey
 from train.findings import findings
 from train.inspectiontext import text as text
@@ -142,7 +142,7 @@ def why_not(path: File) -> str:
 def by_split(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     """Count rows per split and class; empty without splits."""
     counts = Counter((row.split, row.label or "all") for row in rows)
-    names = [name for name in (*SPLITS, "") if any(split == name for split, _ in counts)]
+    names = [name for name in (*SPLITS, LEFT_OUT, "") if any(split == name for split, _ in counts)]
     if names == [""]:
         return {}
     return {name or "none": {label: counts[name, label] for label in (*CLASSES, "all") if counts[name, label]} for name in names}
@@ -199,7 +199,7 @@ def crossing(rows: Sequence[Row], groups: dict[str, list[list[int]]]) -> dict[st
     """Return the groups of copies as paths, all, those in more than one split, and those in both classes."""
     found: dict[str, Any] = {}
     for kind, members in groups.items():
-        splits = [group for group in members if len({rows[index].split for index in group if rows[index].split}) > 1]
+        splits = [group for group in members if len({rows[index].split for index in group if rows[index].split in SPLITS}) > 1]
         classes = [group for group in members if len({rows[index].label for index in group if rows[index].label}) > 1]
         named = {"groups": members, "across_splits": splits, "across_classes": classes}
         found[kind] = {name: [[rows[index].path for index in group] for group in part] for name, part in named.items()}

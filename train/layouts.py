@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from posixpath import dirname
 
 from train.manifest import CLASSES, Row
 from train.trees import Folder
-from train.words import meaning, plain, split_in, split_of
-from xai.errors import DataError, listed
+from train.words import meaning, no_images, plain, split_in, split_of
+from xai.errors import DataError, listed, readable
 
 NUMBERED = re.compile(r"\d{5}")
 DEEPEST = 4  # folders within folders that hold nothing else
@@ -39,7 +41,7 @@ class Seen:
         numbers: its folders 0/ and 1/, where it has both.
         both: sub-folders whose names say both classes.
         splits: sub-folders named as splits that hold classes.
-        nested: sub-folders, other than splits, that hold both classes themselves.
+        nested: sub-folders, other than splits and masks, that hold both classes themselves.
     """
 
     folder: Folder
@@ -86,7 +88,8 @@ def layout(root: Folder, positive: str | None) -> tuple[list[Row], str]:
     where = f" in {place.folder.inner}/" if place.folder.inner else ""
     refuse(place)
     if place.splits:
-        rows, parts = [], []
+        rows: list[Row] = []
+        parts: list[str] = []
         for split, folder in place.splits.items():
             inner_place = look(folder)
             refuse(inner_place)
@@ -96,9 +99,32 @@ def layout(root: Folder, positive: str | None) -> tuple[list[Row], str]:
             rows += some
             parts.append(text)
         same = parts[0] if len(set(parts)) == 1 else "; ".join(parts)
-        return rows, f"split folders {named(place.splits.values())}{where}, each with class folders: {same}"
-    rows, text = class_rows(place, "", positive)
-    return rows, f"class folders{where}: {text}"
+        said = f"split folders {named(place.splits.values())}{where}, each with class folders: {same}"
+    else:
+        rows, text = class_rows(place, "", positive)
+        said = f"class folders{where}: {text}"
+    return rows, said + left_alone(root, rows)
+
+
+def left_alone(root: Folder, rows: Iterable[Row]) -> str:
+    """Return where else there are images, for the end of the sentence: "" if nowhere but among masks and the like."""
+    used = {"", *(row.path for row in rows)}  # and the folders above them
+    for path in list(used):
+        while (path := dirname(path)) not in used:
+            used.add(path)
+    others: Counter[str] = Counter()
+    try:
+        images = [path for path, _ in root.images() if path not in used]
+    except DataError as error:
+        return f"; left alone: what cannot be listed ({error})"
+    for path in images:
+        place = path
+        while dirname(place) not in used:
+            place = dirname(place)
+        if not any(map(no_images, dirname(path).split("/"))):
+            others[f"{place}/" if place != path else f"in {dirname(path)}/ itself" if dirname(path) else "in no folder"] += 1
+    found = (f"{readable(place)} ({count} image{'s' if count != 1 else ''})" for place, count in sorted(others.items()))
+    return f"; left alone: {listed(found, 8)}" if others else ""
 
 
 def look(folder: Folder) -> Seen:
@@ -113,9 +139,10 @@ def look(folder: Folder) -> Seen:
         if split:
             if stands(path):
                 if split in place.splits:
-                    raise DataError(f"'{folder}' has both '{place.splits[split].name}/' and '{path.name}/'; keep one of them")
+                    both = f"'{place.splits[split].name}/' and '{path.name}/'"
+                    raise DataError(f"'{folder}' has both {both}, which both stand for {split}; keep or rename one of them")
                 place.splits[split] = path
-        elif holds(path):
+        elif holds(path) and not no_images(path.name):
             place.nested.append(path)
         elif kind == "both":
             place.both.append(path)
@@ -158,7 +185,7 @@ def refuse(place: Seen) -> None:
     if direct and place.numbers:
         raise DataError(f"'{place.folder}' has both {named(direct)} and folders called 0/ and 1/; keep one way of naming the classes")
     doubtful = [(path, "whose name says both real and fake") for path in place.both]
-    doubtful += [(path, "which holds both classes itself") for path in place.nested if meaning(path.name)]
+    doubtful += [(path, "which holds both classes itself") for path in place.nested if meaning(path.name) or place.splits]
     for path, why in doubtful[:1]:
         beside = [*direct, *place.numbers, *place.splits.values(), *place.nested, *place.both]
         others = named(other for other in beside if other != path)

@@ -165,6 +165,7 @@ def run(
 
     Raises:
         WhyfakeError: the loss is not finite from the start, or Keras stopped.
+        checkpoint.Finished: what should go on is over.
     """
     crew = crew or Alone()
     state = crew.begin(out, plan.key, resume)
@@ -218,7 +219,7 @@ def compile_model(model: Any, plan: Plan, phase: Phase) -> None:
 
     adam = Adam(phase.learning_rate, use_ema=plan.momentum > 0, ema_momentum=plan.momentum or 0.99)
     model.compile(adam, plan.loss, metrics=[*plan.metrics, *([calibrated.metric()] if plan.calibrated else [])])
-    adam.build(model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)  # not Adam alone: in mixed_float16 Keras has wrapped it
 
 
 def one_epoch(

@@ -16,6 +16,7 @@ from xai.provenance import manifest_digest
 from xai.store import write_table
 
 CLASSES = ("real", "fake")  # index = the number a network learns
+LEFT_OUT = "left out"  # the split of a copy that would stand on both sides: neither learnt nor measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Row:
     Args:
         path: relative to the data set's folder, as shown; no two rows have the same.
         label: "real", "fake" or "" (unlabelled).
-        split: "train", "valid", "test" or "" (not split yet).
+        split: "train", "valid", "test", "left out" (a copy of an image on another side) or "" (not split yet).
         sha256: of the file's bytes, "" until hashed.
         place: where the image is, if it is no file in the data set's folder.
     """
@@ -45,7 +46,7 @@ class Manifest:
         root: what the rows' paths start from: a folder, or the name of an archive or URL.
         rows: the images.
         layout: one sentence that names what was recognised.
-        crossing: groups of copies that stand in more than one split; counted by `datasets.split`.
+        crossing: groups of copies that the layout puts into more than one split; counted by `datasets.split`.
     """
 
     root: Path
@@ -84,8 +85,12 @@ class Manifest:
         return manifest_digest((row.label, row.sha256) for row in self.rows)
 
     def write(self, path: str | Path) -> Path:
-        """Write `path,label,split,sha256` as CSV."""
-        return write_table(path, ("path", "label", "split", "sha256"), ((r.path, r.label, r.split, r.sha256) for r in self.rows))
+        """Write `path,label,split,sha256` as CSV.
+
+        What was left out stands first: of rows with one content the last says where that was.
+        """
+        rows = sorted(self.rows, key=lambda row: row.split != LEFT_OUT)
+        return write_table(path, ("path", "label", "split", "sha256"), ((r.path, r.label, r.split, r.sha256) for r in rows))
 
 
 def key(row: Row) -> str:

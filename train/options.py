@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import numpy as np
 from models.registry import entry
 from train.augment import Augment
 from xai.errors import WhyfakeError
+
+OWNERS = {"weights": "transfer", "frozen": "transfer", "encoder": "encoder-classifier", "head": "encoder-classifier"}  # choice -> whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,57 @@ def recipe(name: str, *, size: int | None = None, batch_size: int | None = None,
     return Options(size=side, batch_size=batch, **choices)
 
 
-def worded(name: str, *, augment: str, weights: str, network: dict[str, Any], **choices: Any) -> Options:
-    """Return the options for a network from the command line's words; the other arguments as in `recipe`."""
-    own = network | ({"weights": weights} if name.startswith("transfer:") else {})
-    return recipe(name, augment=Augment.parse(augment), network=own, **choices)
+def worded(
+    name: str,
+    *,
+    augment: str,
+    weights: str | None = None,
+    frozen: int | None = None,
+    encoder: str | None = None,
+    head: str | None = None,
+    **choices: Any,
+) -> Options:
+    """Return the options for a network from the command line's words, None where nothing was said; the other arguments as in `recipe`.
+
+    Raises:
+        WhyfakeError: an unknown network, or a choice that is another network's.
+    """
+    network = claimed([name], {"weights": weights, "frozen": frozen, "encoder": encoder, "head": head})
+    fields = {key: network.pop(key) for key in ("frozen",) if key in network}
+    if name.startswith("transfer:"):
+        network = {"weights": "imagenet"} | network  # stands on the card in any case
+    return recipe(name, augment=Augment.parse(augment), network=network, **choices, **fields)
+
+
+def claimed(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which of the choices in `OWNERS` were made.
+
+    Args:
+        names: of networks.
+        given: choice -> its value, None where it was not made.
+
+    Raises:
+        WhyfakeError: an unknown network, or a choice that none of these networks has.
+
+    Example:
+        >>> claimed(["lenet", "transfer:VGG16"], {"weights": "none", "frozen": None})
+        {'weights': 'none'}
+    """
+    kinds = {name.partition(":")[0] for name in names if recipe(name)}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    for key in chosen:
+        if OWNERS[key] not in kinds:
+            raise WhyfakeError(f"--{'frozen-epochs' if key == 'frozen' else key} is for {advice(OWNERS[key], names)}")
+    return chosen
+
+
+def advice(owner: str, names: Sequence[str]) -> str:
+    """Say whose a choice is that none of these networks has, and what may have been meant."""
+    from models import transfer
+
+    if owner != "transfer":
+        return f"{owner}, not for {', '.join(names)}; leave it out, or train {owner}"
+    backbones = {backbone.lower(): backbone for backbone in transfer.names()}
+    near = [backbones[found] for name in names for found in difflib.get_close_matches(name.lower(), backbones, n=1, cutoff=0.7)]
+    meant = f"did you mean transfer:{near[0]}?" if near else "leave it out, or train such as transfer:ResNet50"
+    return f"transfer:NAME, not for {', '.join(names)}; {meant}"

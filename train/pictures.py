@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from train.loop import criterion
+from train.loop import CALIBRATED, criterion
 from xai.calibration import CONFIDENT
 from xai.curves import GRID, Curve
 
@@ -45,7 +45,7 @@ def curves(history: Sequence[dict[str, float]], name: str) -> bytes:
     """Draw loss and, where there is one, accuracy per epoch.
 
     Args:
-        history: a record per epoch: `epoch`, `loss`, `val_loss`, perhaps `accuracy`, `val_accuracy`.
+        history: a record per epoch: `epoch`, `loss`, `val_loss`, perhaps `accuracy`, `val_accuracy`, `val_calibrated_loss`.
         name: of the network.
     """
     keys = [key for key in ("loss", "accuracy") if key in history[0]]
@@ -55,6 +55,8 @@ def curves(history: Sequence[dict[str, float]], name: str) -> bytes:
     for at, key in zip(axes[0], keys, strict=True):
         at.plot(epochs, [row[key] for row in history], ".--", color=PALE, label="training images")
         at.plot(epochs, [row[f"val_{key}"] for row in history], ".-", color=REAL, label="validation images")
+        if key == "loss" and CALIBRATED in history[0]:
+            at.plot(epochs, [row[CALIBRATED] for row in history], ".:", color=FAKE, label="the same at its best temperature")
         at.axvline(kept, ls=":", color=INK, label=f"epoch {int(kept)} was kept")
         at.set(xlabel="epoch", ylabel={"accuracy": "share of right answers"}.get(key, key), title=f"{name}: {key}")
         at.xaxis.get_major_locator().set_params(integer=True)

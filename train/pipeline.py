@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from train.augment import Augment
 from train.datasets import CLASSES, Manifest
 from xai.errors import ImageError
+from xai.free import free
 from xai.images import read
 from xai.preprocess import Preprocessing
 
@@ -95,6 +95,7 @@ class Feed:
         seed: of the order and the augmentation; None keeps the order.
         augment: what may happen to an image.
         target: what is learnt: the "label" (fake = 1), or the "image" itself in [0, 1].
+        colours: their order in batches, "RGB" or "BGR"; before, while an image is changed, it is RGB.
         skipped: path -> reason, filled while images are read.
     """
 
@@ -106,6 +107,7 @@ class Feed:
     seed: int | None
     augment: Augment
     target: str
+    colours: str = "RGB"
     skipped: dict[str, str] = field(default_factory=dict)
 
     def epoch(self, number: int = 0, part: Part | None = None) -> Any:
@@ -141,7 +143,7 @@ class Feed:
 
     def finished(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """Return a batch as the network takes it."""
-        values = tf.cast(images, tf.float32)
+        values = tf.cast(images if self.colours == "RGB" else images[..., ::-1], tf.float32)
         return values, (values / 255 if self.target == "image" else labels)
 
 
@@ -173,11 +175,10 @@ def feed(
     def pixels(index: np.ndarray) -> np.ndarray:
         row = rows[int(index)]
         try:
-            image = preprocessing.fit(preprocessing.view(read(manifest.file(row)))[0])
+            return preprocessing.fit(preprocessing.view(read(manifest.file(row)))[0])
         except ImageError as error:
             skipped[row.path] = str(error)
             return np.zeros((0, 0, 3), np.uint8)
-        return image if preprocessing.colour_order == "RGB" else np.ascontiguousarray(image[..., ::-1])
 
     def example(index: Any, label: Any) -> tuple[Any, Any]:
         return tf.numpy_function(pixels, [index], tf.uint8, stateful=False), label
@@ -189,6 +190,6 @@ def feed(
 
     labels = np.array([row.label == CLASSES[1] for row in rows], np.float32)
     order = tf.data.Dataset.from_tensor_slices((np.arange(len(rows)), labels))
-    cached = len(rows) * int(np.prod(shape)) < CACHE_SHARE * psutil.virtual_memory().available
+    cached = len(rows) * int(np.prod(shape)) < CACHE_SHARE * free()
     images = decode(order).cache() if cached else None
-    return Feed(images, order, decode, len(rows), batch_size, shuffle, augment or Augment(), target, skipped)
+    return Feed(images, order, decode, len(rows), batch_size, shuffle, augment or Augment(), target, preprocessing.colour_order, skipped)

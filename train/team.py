@@ -150,18 +150,22 @@ class Team:
         """Return the state to go on from, which the chief alone has on its disk, or None.
 
         Raises:
+            checkpoint.Finished: on the chief, what should go on is over.
+            Done: the same, on the others.
             RunError: the chief's state is damaged or of another training.
             WhyfakeError: workers see other data or other options than the chief.
         """
-        state, error = None, ""
+        state, error, card = None, "", None
         if self.chief:
             try:
                 state = checkpoint.load(out, key) if resume else None
+            except checkpoint.Finished as done:
+                card = done.card
             except RunError as found:
                 error = str(found)
             if not resume:
                 checkpoint.remove(out)
-        said = json.loads(self.told(json.dumps([key, error, state is not None]).encode()))
+        said = json.loads(self.told(json.dumps([key, error, state is not None, card is not None]).encode()))
         differs = np.zeros(self.workers, np.float32)
         differs[self.seat.index] = said[0] != key
         others = [self.seat.name(int(index)) for index in np.flatnonzero(self.summed(differs))]
@@ -171,6 +175,8 @@ class Team:
             )
         if said[1]:
             raise RunError(said[1])
+        if said[3]:
+            raise checkpoint.Finished(card) if card else Done
         if not said[2]:
             return None
         data = self.told((out / checkpoint.NAME).read_bytes() if self.chief else b"")

@@ -22,7 +22,9 @@ BETWEEN = frozenset("vs versus and or not non no un".split())  # "ai_vs_human", 
 NOT_IMAGES = frozenset("mask masks label labels annotation annotations landmarks overlay overlays heatmap heatmaps segmentation".split())
 SPLITS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid",
-    "dev": "valid", "test": "test", "testing": "test",
+    "dev": "valid", "validate": "valid", "valset": "valid", "test": "test", "testing": "test", "testset": "test", "trainset": "train",
+    "holdout": "test", "heldout": "test", "eval": "test", "evaluation": "test",  # where eval means validation, measuring on it is right too
+    "left out": "left out",  # in a manifest of ours
 }  # fmt: skip
 FILLERS = frozenset("set data dataset split images image imgs img faces face".split())
 
@@ -52,7 +54,7 @@ def meaning(name: str) -> str:
         ['real', 'fake', 'fake', 'both', '', '']
     """
     found = said(name)
-    if found & NOT_IMAGES:
+    if no_images(name):
         return ""
     real, fake = bool(found & REAL), bool(found & FAKE)
     if found & BETWEEN:
@@ -60,6 +62,11 @@ def meaning(name: str) -> str:
     if real and fake:
         return "both"
     return "fake" if fake else "real" if real or found & SOURCES else ""
+
+
+def no_images(name: str) -> bool:
+    """Whether a name says that what it holds are no images to learn from, as masks are not."""
+    return bool(said(name) & NOT_IMAGES)
 
 
 def plain(name: str) -> bool:
@@ -71,11 +78,10 @@ def split_of(name: str) -> str:
     """Return the split that a name stands for, "" for none.
 
     Example:
-        >>> split_of("Validation"), split_of("test_set"), split_of("training_real")
-        ('valid', 'test', '')
+        >>> split_of("Validation"), split_of("test_set"), split_of("hold-out"), split_of("training_real")
+        ('valid', 'test', 'test', '')
     """
-    rest = [word for word in words(name) if word not in FILLERS]
-    return SPLITS.get(rest[0], "") if len(rest) == 1 else ""
+    return SPLITS.get("".join(word for word in words(name) if word not in FILLERS), "")
 
 
 def split_in(name: str) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from train.fit import fit, seconds_per_epoch
+from train.checkpoint import skipped_in, table
+from train.fit import built, fit, preparation, seconds_per_epoch
 from train.loop import Say
-from train.options import Options, recipe
+from train.manifest import Manifest
+from train.options import Options, claimed, recipe
 from xai import store
 from xai.detector import Detector, load
 from xai.errors import DataError, WhyfakeError
@@ -25,7 +26,8 @@ from xai.provenance import machine, versions
 USUAL = ("lenet", "alexnet", "alexnet_bn", "inception", "vgg16", "vgg16_bn", "resnet50")  # the published comparison at 64 x 64
 FIELDS = (
     "name", "images", "size", "parameters", "multiply_adds", "epochs", "best_epoch", "seconds_per_epoch", "seconds", "images_per_second",
-    "valid_accuracy", "count", "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "roc_auc", "called_fake", "p_against_best",
+    "valid_accuracy", "count", "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "roc_auc", "roc_auc_low", "roc_auc_high",
+    "called_fake", "p_against_best",
 )  # fmt: skip
 
 
@@ -84,7 +86,8 @@ def compare(
     size: int | None = None,
     batch_size: int | None = None,
     shares: Sequence[float] = (),
-    weights: str = "imagenet",
+    weights: str | None = None,
+    frozen: int | None = None,
     say: Say = lambda line: None,
     quiet: bool = True,
     **choices: Any,
@@ -101,7 +104,7 @@ def compare(
         names: of networks.
         size, batch_size: of all; None: each network's own.
         shares: of the training images to train on as well, in (0, 1), for learning curves.
-        weights: of transfer learning: "imagenet", "none" or a file.
+        weights, frozen: of transfer learning: "imagenet" (as where None is given), "none" or a file; as in `Options`.
         say: told what happens.
         quiet: no progress bar.
         choices: other fields of `train.options.Options`, the same for all.
@@ -110,14 +113,17 @@ def compare(
         What stands in `zoo.json`: the protocol and a row a training.
 
     Raises:
-        WhyfakeError: an unknown network, data that cannot be split, …
+        WhyfakeError: a network that is unknown or cannot be built, data that cannot be split, …
     """
     import keras
 
     from train import datasets
     from train.zoopictures import accuracies, efforts, learning
 
+    own = claimed(names, {"weights": weights, "frozen": frozen})
     out = store.make_folder(out)
+    weights = own.pop("weights", "imagenet")
+    choices |= own
     base = recipe(names[0], size=size, **choices)
     manifest = datasets.prepared(data, seed=base.seed, test=base.test, valid=base.valid, positive=base.positive, quiet=quiet)
     if not manifest.select("test").rows:
@@ -125,8 +131,10 @@ def compare(
     rows: list[dict[str, Any]] = []
     answers: dict[str, dict[str, bool]] = {}
     skipped: dict[str, str] = {}
-    for entrant in entrants(names, out, size, batch_size, shares, weights, choices, len(manifest.select("train").rows)):
-        card = finished(entrant, manifest.digest())
+    asked = entrants(names, out, size, batch_size, shares, weights, choices, len(manifest.select("train").rows))
+    cards = [finished(entrant, manifest) for entrant in asked]
+    buildable(entrant for entrant, card in zip(asked, cards, strict=True) if card is None)
+    for entrant, card in zip(asked, cards, strict=True):
         if card is None:
             say(f"{entrant.folder.name}: training at {entrant.options.size} x {entrant.options.size}")
             keras.backend.clear_session()
@@ -159,7 +167,28 @@ def compare(
     return Told(result, text)
 
 
-def finished(entrant: Entrant, digest: str) -> dict[str, Any] | None:
+def buildable(waiting: Iterable[Entrant]) -> None:
+    """Build every network once, so that none is trained for hours before another turns out to be impossible.
+
+    Raises:
+        WhyfakeError: names all that are.
+    """
+    import keras
+
+    wrong = {}
+    for entrant in {entrant.name: entrant for entrant in waiting}.values():
+        try:
+            if len(built(entrant.name, entrant.options).output_shape) != 2:
+                raise WhyfakeError(f"an {entrant.name} tells no classes apart")
+            preparation(entrant.name, entrant.options)
+        except WhyfakeError as error:
+            wrong[entrant.name] = str(error)
+        keras.backend.clear_session()
+    if wrong:
+        raise WhyfakeError(f"nothing was trained, as {' and '.join(wrong)} cannot be: {'; '.join(wrong.values())}")
+
+
+def finished(entrant: Entrant, manifest: Manifest) -> dict[str, Any] | None:
     """Return the card of a training that is done, if it is this one.
 
     Raises:
@@ -173,9 +202,12 @@ def finished(entrant: Entrant, digest: str) -> dict[str, Any] | None:
     theirs = card.get("training", {})
     # What an older version did not know is as it was.
     differing = [key for key, value in mine.items() if key != "epochs" and theirs.get(key, value) != value]
-    if card.get("name") != entrant.name or card.get("manifest_sha256") != digest or differing:
+    if card.get("name") != entrant.name or card.get("manifest_sha256") != manifest.digest() or differing:
         what = f"with another '{differing[0]}'" if differing else "on other data"
         raise DataError(f"'{entrant.folder}' holds a training {what}; give another --out, or remove that folder")
+    splits = {row["path"]: row["split"] for row in table(entrant.folder / "manifest.csv")}
+    if splits != {row.path: row.split for row in manifest.rows}:
+        raise DataError(f"'{entrant.folder}' holds a training on another split of these images; give another --out, or remove that folder")
     if card.get("model_sha256") != sha256(entrant.folder / "model.keras"):
         return None
     return card
@@ -188,6 +220,7 @@ def row_of(entrant: Entrant, card: dict[str, Any]) -> dict[str, Any]:
     detector = load(entrant.folder)
     test, history = card["metrics"]["test"], card["history"]
     confusion = test["confusion"]
+    area = test["roc_auc_interval"] or (None, None)
     train_images = sum(card["classes"]["train"].values())
     return {
         "name": entrant.name,
@@ -209,6 +242,8 @@ def row_of(entrant: Entrant, card: dict[str, Any]) -> dict[str, Any]:
         "accuracy_high": test["accuracy_interval"][1],
         "balanced_accuracy": test["balanced_accuracy"],
         "roc_auc": test["roc_auc"],
+        "roc_auc_low": area[0],
+        "roc_auc_high": area[1],
         "called_fake": (confusion["TP"] + confusion["FP"]) / test["count"],
         "p_against_best": None,
     }
@@ -228,8 +263,7 @@ def images_per_second(detector: Detector, batch: int = 16, repeats: int = 3) -> 
 
 def right_answers(folder: Path) -> dict[str, bool]:
     """Return, by path, whether a test image was answered right."""
-    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        return {row["path"]: (float(row["score"]) >= 0.5) == (row["label"] == "fake") for row in csv.DictReader(file)}
+    return {row["path"]: (float(row["score"]) >= 0.5) == (row["label"] == "fake") for row in table(folder / "predictions.csv")}
 
 
 def compare_with_best(rows: list[dict[str, Any]], answers: dict[str, dict[str, bool]]) -> None:
@@ -255,12 +289,6 @@ def compare_with_best(rows: list[dict[str, Any]], answers: dict[str, dict[str, b
             row["p_against_best"] = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
 
 
-def skipped_in(folder: Path) -> dict[str, str]:
-    """Return what a training could not read, path -> reason."""
-    with (folder / "skipped.csv").open(encoding="utf-8", newline="") as file:
-        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
-
-
 def parse_shares(text: str) -> list[float]:
     """Read `0.25,0.5`.
 
@@ -282,11 +310,21 @@ def text(result: dict[str, Any]) -> str:
     """Return a comparison as a plain table, the best first, most training images first."""
     rows = sorted(result["rows"], key=lambda row: (-row["images"], -row["accuracy"]))
     width = max(len(row["name"]) for row in rows)
-    lines = [f"{'network':<{width}}  images  accuracy  95 % interval    ROC AUC  parameters  multiply-adds  s/epoch  images/s"]
+    lines = [f"{'network':<{width}}  images  accuracy  95 % interval   ROC AUC  95 % interval   parameters  multiply-adds  s/epoch  images/s"]
     lines += [
-        f"{row['name']:<{width}}  {row['images']:>6}  {row['accuracy']:>8.3f}  {row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
-        f"  {row['roc_auc'] if row['roc_auc'] is not None else float('nan'):>8.3f}  {row['parameters']:>10,}  {row['multiply_adds']:>13,}"
+        f"{row['name']:<{width}}  {row['images']:>6}  {row['accuracy']:>8.3f}  {span(row, 'accuracy')}"
+        f"  {known(row['roc_auc']):>7.3f}  {span(row, 'roc_auc')}  {row['parameters']:>10,}  {row['multiply_adds']:>13,}"
         f"  {row['seconds_per_epoch']:>7.1f}  {row['images_per_second']:>8.1f}"
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def span(row: dict[str, Any], name: str) -> str:
+    """Return the interval of a value of a row."""
+    return f"{known(row[f'{name}_low']):.3f} to {known(row[f'{name}_high']):.3f}"
+
+
+def known(value: float | None) -> float:
+    """Return a number, NaN for none."""
+    return float("nan") if value is None else value

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from train.pictures import figure, png
 
 Row = Mapping[str, Any]
@@ -45,20 +47,23 @@ def efforts(rows: Sequence[Row]) -> bytes:
 
 
 def learning(rows: Sequence[Row]) -> bytes:
-    """Draw each network's test accuracy, with its 95 % interval, against its number of training images."""
-    sheet, axes = figure(7, 4.2)
+    """Draw each network's test accuracy and its area under the ROC curve, with 95 % intervals, against its number of training images.
+
+    The area does not ask where the threshold lies, which few images place badly.
+    """
+    sheet, columns = figure(11, 4.2, columns=2, sharey=True)
     names = dict.fromkeys(row["name"] for row in rows)
-    for place, name in enumerate(names):
-        curve = sorted((row for row in rows if row["name"] == name), key=lambda row: row["images"])
-        images = [row["images"] * (1 + 0.01 * place) for row in curve]  # bars side by side, not on top of each other
-        middle = [row["accuracy"] for row in curve]
-        bars = [[row["accuracy"] - row["accuracy_low"] for row in curve], [row["accuracy_high"] - row["accuracy"] for row in curve]]
-        axes.errorbar(images, middle, bars, fmt="o-", capsize=3, label=name)
     counts = sorted({row["images"] for row in rows})
-    axes.set_xscale("log")
-    axes.set_xticks(counts, [str(count) for count in counts])
-    axes.minorticks_off()
-    axes.axhline(0.5, ls=":", color="grey")
-    axes.set(xlabel="training images", ylabel=f"accuracy on {rows[0]['count']} test images, 95 % interval")
-    axes.legend()
+    for axes, key, title in zip(columns, ("accuracy", "roc_auc"), ("accuracy", "ROC AUC"), strict=True):
+        for place, name in enumerate(names):
+            curve = sorted((row for row in rows if row["name"] == name), key=lambda row: row["images"])
+            images = [row["images"] * (1 + 0.01 * place) for row in curve]  # bars side by side, not on top of each other
+            middle, low, high = (np.array([row[f"{key}{end}"] for row in curve], float) for end in ("", "_low", "_high"))
+            axes.errorbar(images, middle, np.maximum(0, [middle - low, high - middle]), fmt="o-", capsize=3, label=name)
+        axes.set_xscale("log")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.axhline(0.5, ls=":", color="grey")
+        axes.set(xlabel="training images", ylabel=f"{title} on {rows[0]['count']} test images, 95 % interval")
+    columns[0].legend()
     return png(sheet)

@@ -209,6 +209,13 @@ def graph_of(operation: Any) -> Any | None:
     return operation if hasattr(operation, "_nodes_by_depth") and hasattr(operation, "inputs") else None
 
 
+def opaque(operation: Any) -> bool:
+    """Say whether an operation is a model that keeps no graph of its layers (a subclassed one)."""
+    import keras
+
+    return isinstance(operation, keras.Model) and graph_of(operation) is None
+
+
 def without_activation(layer: Any) -> Callable[..., Any]:
     """Return the layer's computation without its activation, the layer left as it is.
 

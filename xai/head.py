@@ -168,12 +168,15 @@ def units_of(step: Step) -> int:
 
 def spatial_end(graph: Graph, logit: Step) -> str:
     """Say how the network turns places into a decision, on the way to its logit."""
-    before = graph.upstream(logit) | {logit.name}
+    before, found = graph.upstream(logit) | {logit.name}, "other"
     for step in reversed(graph.steps):
         if step.name not in before:
             continue
         source = graph.writer(step.inputs[0])
         grid = source.shape[1:-1] if source is not None else ()
+        flattens = step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2
+        if flattens and grid == (1, 1):
+            found = "flatten"  # unless what left this one place was a mean over all
         if len(grid) != 2 or grid == (1, 1):
             continue
         gone = step.shape[1:-1] in ((), (1, 1))  # of the two axes of space
@@ -181,6 +184,6 @@ def spatial_end(graph: Graph, logit: Step) -> str:
             return "global pooling"
         if gone and step.kind in LARGEST:
             return "global max pooling"
-        if step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2:
+        if flattens:
             return "flatten"
-    return "other"
+    return found

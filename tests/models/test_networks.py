@@ -114,5 +114,11 @@ def test_too_small(name):
         build(name, 16)
 
 
+@pytest.mark.parametrize(("name", "known"), [("lenet", "none"), ("cnn", "dense, dropout")])
+def test_options_that_a_network_does_not_have(name, known):
+    with pytest.raises(ValueError, match=f"network '{name}' has no option 'head'; expected {known}"):
+        build(name, 32, head="conv")
+
+
 def test_default_size_is_the_projects():
     assert build("lenet").input_shape == (None, 64, 64, 3)

@@ -52,7 +52,7 @@ def test_training_folder(folder):
     card = {
         "name": "alexnet", "training": {"epochs": 12, "best_epoch": 9, "learning_rate": 0.0001, "augment": {"flip": True}},
         "classes": {"valid": {"real": 8, "fake": 9}, "train": {"real": 1000, "fake": 30}, "test": {"real": 60, "fake": 60}},
-        "versions": {"keras": "3.15.0"},
+        "versions": {"keras": "3.15.0"}, "history": [{"epoch": 1, "val_loss": 0.5}],
     }  # fmt: skip
     store.write_json(folder / "detector.json", card)
     store.write_table(folder / "layers.csv", ("name", "multiply_adds"), [("conv1", 100), ("dense", 7)])
@@ -63,6 +63,15 @@ def test_training_folder(folder):
     for part in ("Trained for 12 epochs", "epoch 9 are kept", "learning rate", "augment.flip", "multiply-adds", "conv1", "3.15.0", "1,000"):
         assert part in text, part
     assert re.search(r"train</th>.*valid</th>.*test</th>", text, re.S)
+    assert "had the lowest validation loss." in text and "Left out" not in text
+    card["history"][0]["val_calibrated_loss"] = 0.4
+    card["classes"]["left out"] = {"real": 1200, "fake": 34}
+    store.write_json(folder / "detector.json", card)
+    store.write_json(folder / "metrics.json", metrics | {"about": {"split": "valid", "trained_on": 120}})
+    text = plainly(render(folder).read_text(encoding="utf-8"))
+    assert "had the lowest validation loss at its best temperature." in text and "alexnet on its validation split" in text
+    assert "Left out, as they are copies of images on another side of the given split: 1,234 images." in text and "left out</th>" in text
+    assert "120 of the 120 images were used in training or for early stopping; expect less on new ones." in text
 
 
 def test_lead_says_what_is_known():

@@ -3,22 +3,24 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import reports
-from train import autoencode, datasets, fit
+from train import autoencode, checkpoint, datasets, fit
 from train.options import Options
 from xai import load
 from xai.errors import DataError, WhyfakeError
+
+OPTIONS = Options(size=32, epochs=25, patience=25, batch_size=8, learning_rate=1e-2, average=0)
 
 
 @pytest.fixture(scope="module")
 def encoded(portraits, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "autoencoder"
-    result = autoencode.fit("autoencoder", portraits, out, Options(size=32, epochs=25, patience=25, batch_size=8, learning_rate=1e-2, average=0))
-    return out, result
+    return out, autoencode.fit("autoencoder", portraits, out, OPTIONS)
 
 
 def test_it_learns_to_reconstruct(encoded, portraits):
@@ -51,6 +53,14 @@ def test_its_folder_and_page(encoded):
     assert reports.render(out).read_text(encoding="utf-8") == text
 
 
+def test_a_finished_one_is_left_alone(encoded, portraits):
+    out, result = encoded
+    before, lines = result.model.read_bytes(), []
+    again = autoencode.fit("autoencoder", portraits, out, replace(OPTIONS, epochs=30), resume=True, say=lines.append)
+    assert len(lines) == 1 and lines[0].startswith(f"already finished after {len(result.card['history'])} epochs")
+    assert again.model.read_bytes() == before and again.card == json.loads((out / "autoencoder.json").read_text()) and again.skipped == {}
+
+
 @pytest.mark.parametrize("shares", [(0.15, 0.2), (0.4, 0.3)])
 def test_it_sets_the_images_aside_that_its_classifier_is_tested_on(portraits, shares):
     options = Options(size=32, seed=3, test=shares[0], valid=shares[1])
@@ -68,6 +78,26 @@ def test_a_class_too_small_to_be_split_is_no_matter(portraits, tmp_path):
         datasets.prepared(tmp_path, seed=0)
     found = autoencode.separated(tmp_path, Options(size=32), quiet=True).counts("split")
     assert set(found) == {"train", "valid", "test"}
+
+
+def test_what_an_encoder_has_seen_is_said(portraits, tmp_path):
+    """Of six test images by another seed the encoder has seen those that were not among its own: counted by hand, said, on the card."""
+    folder, lines = tmp_path / "autoencoder", []
+    made = autoencode.fit("autoencoder", portraits, folder, Options(size=32, epochs=1, batch_size=20, seed=0))
+    network = {"encoder": str(folder)}
+    card = fit.fit(
+        "encoder-classifier", portraits, tmp_path / "one", Options(size=32, epochs=1, batch_size=20, seed=1, network=network), say=lines.append
+    ).card
+    tables = [checkpoint.table(tmp_path / name / "manifest.csv") for name in ("autoencoder", "one")]
+    own, theirs = ({row["sha256"] for row in rows if row["split"] == "test"} for rows in tables)
+    seen = len(theirs - own)
+    assert seen and card["encoder"] == {"name": "autoencoder", "sha256": made.card["model_sha256"], "test_images": 6, "test_images_seen": seen}
+    assert lines[0].startswith(f"warning: the encoder was trained on {seen} of the 6 test images") and "the same --seed and --test-share" in lines[0]
+    tests = datasets.prepared(portraits, seed=0, test=0.15, valid=0.2).select("test")
+    lines.clear()
+    assert autoencode.origin(folder / "model.keras", tests, lines.append)["test_images_seen"] == 0 and not lines
+    (folder / "manifest.csv").unlink()
+    assert autoencode.origin(folder, tests, lines.append)["test_images_seen"] is None and "is not known" in lines[0]
 
 
 @pytest.mark.parametrize("head", ["dense", "conv"])

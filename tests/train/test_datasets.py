@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from train import datasets
-from train.datasets import CLASSES, Manifest, Row, hashed, key, limited, prepared, scan, split
+from train.datasets import CLASSES, Manifest, Row, hashed, key, limited, prepared, remarks, scan, split
 from xai.errors import DataError
 
 
@@ -114,15 +114,39 @@ def test_copies_in_both_classes_and_over_several_steps_stay_on_one_side():
         assert len({parts[0], parts[1], parts[41], parts[42]}) == 1 and parts[5] == parts[6]
 
 
-def test_copies_across_given_splits_are_counted_not_moved():
+def test_given_validation_is_the_test_set_where_there_is_no_other(tmp_path):
+    """As in the 10k real-vs-fake set: what its makers held out is measured, and never stops the training."""
+    root = folder(tmp_path, {"train/real": 10, "train/fake": 10, "valid/real": 3, "valid/fake": 3})
+    manifest = split(hashed(scan(root)), seed=0)
+    assert manifest.counts("split") == {"valid": 4, "train": 16, "test": 6}
+    assert {row.path.split("/")[0] for row in manifest.select("test").rows} == {"valid"}
+    said = "valid is the test set, as there is no other, and validation is taken from train"
+    assert manifest.layout.endswith(f"; {said}") and remarks(manifest.layout) == [said]
+    for share in (0.15, 0.4):
+        assert split(hashed(scan(root)), seed=0, test=share) == manifest  # a given test set has the size it has
+    assert split(hashed(scan(root)), seed=0, test=0) == hashed(scan(root))
+
+
+def test_train_alone_is_divided_as_if_nothing_were_given(tmp_path):
+    manifest = hashed(scan(folder(tmp_path, {"train/real": 20, "train/fake": 20})))
+    bare = replace(manifest, rows=tuple(replace(row, split="") for row in manifest.rows))
+    assert split(manifest, seed=0) == split(bare, seed=0) and split(manifest, seed=0).counts("split") == {"valid": 6, "train": 28, "test": 6}
+
+
+def test_copies_across_given_splits_are_left_out_of_learning():
     parts = ("train", "valid", "test") * 4
     given_ = Manifest(None, tuple(Row(f"{n}", label, part, f"{n % 12}{label}") for label in CLASSES for n, part in enumerate(parts)))
     assert split(given_, seed=0) == given_ and given_.crossing == 0
-    done = split(given_, seed=0, together=[(0, 3), (0, 1), (13, 14)])
-    assert done.rows == given_.rows and done.crossing == 2
+    done = split(given_, seed=0, together=[(0, 3), (0, 1), (13, 14), (15, 23)])
+    # 0 and 3 are of train and 1 of valid; 13 of valid and 14 of test; 15 of train and 23 of test
+    assert [index for index, row in enumerate(done.rows) if row.split == "left out"] == [0, 3, 13, 15]
+    assert all(new == replace(old, split=new.split) and new.split in (old.split, "left out") for new, old in zip(done.rows, given_.rows, strict=True))
+    assert done.crossing == 3 and done.layout == "left out as copies of images on another side: 3 of train, 1 of valid"
+    assert split(done, seed=0, together=[(0, 3), (0, 1)]).rows == done.rows
     without = Manifest(None, tuple(row for row in given_.rows if row.split != "valid"))  # validation is taken from training only
     done = split(without, seed=0, together=[(0, 1), (2, 4)])
-    assert done.crossing == 1 and done.rows[2].split == done.rows[4].split != "test" and done.rows[1].split == "test"
+    assert done.crossing == 1 and done.rows[2].split == done.rows[4].split != "test"
+    assert (done.rows[0].split, done.rows[1].split) == ("left out", "test")
 
 
 def noise(root, counts):
@@ -152,12 +176,14 @@ def test_prepared_does_it_all(tmp_path):
     )
 
 
-def test_prepared_counts_what_the_layout_lets_cross(tmp_path):
+def test_prepared_leaves_out_what_the_layout_lets_cross(tmp_path):
     root = noise(tmp_path / "train", {"real": 4, "fake": 4}).parent
     for part in ("valid", "test"):
         noise(tmp_path / part, {"real": 4, "fake": 4})  # the same pictures again
     manifest = prepared(root, seed=0, positive="fake")
-    assert manifest.counts("split") == {"valid": 10, "train": 10, "test": 10} and manifest.crossing == 8
+    assert manifest.counts("split") == {"test": 10, "left out": 20} and manifest.crossing == 8
+    assert {row.path.split("/")[0] for row in manifest.select("test").rows} == {"test"}
+    assert remarks(manifest.layout) == ["left out as copies of images on another side: 10 of train, 10 of valid"]
     assert prepared(root, seed=0, near=False).crossing == 9  # the JPEG and its original count apart
     assert manifest.select("test").layout == manifest.layout
 
@@ -199,6 +225,13 @@ def test_limit_keeps_the_shares(limit, seed):
 def test_manifest_is_written_as_csv(tmp_path):
     path = rows(1, 1).write(tmp_path / "m.csv")
     assert path.read_text().splitlines() == ["path,label,split,sha256", "real/0.png,real,,real0", "fake/0.png,fake,,fake0"]
+
+
+def test_a_written_manifest_tells_where_each_content_was_used(tmp_path):
+    """Of several rows the last counts: what was left out, though its path sorts behind, must not hide the test image."""
+    given_ = Manifest(None, (Row("test/a", "real", "test", "1"), Row("train/a", "real", "train", "1"), Row("valid/b", "fake", "valid", "2")))
+    path = split(given_, seed=0, test=0).write(tmp_path / "m.csv")
+    assert path.read_text().splitlines()[1:] == ["train/a,real,left out,1", "test/a,real,test,1", "valid/b,fake,valid,2"]
 
 
 @pytest.mark.parametrize(

@@ -323,6 +323,8 @@ def test_two_workers_train_as_one_process(python, portraits, tmp_path, monkeypat
     assert {path.name for path in workers[0].run.iterdir()} == {path.name for path in run.iterdir()}
     assert not workers[1].run.exists()  # only the chief writes
     assert "writes the results" in workers[1].log.read_text().splitlines()[-1]
+    again = pair(python, portraits, tmp_path / "team")
+    assert ended(*again) == [0, 0] and "already finished after 2 epochs" in again[0].log.read_text()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import csv
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,9 +117,25 @@ def copy(portraits, tmp_path, count):
 
 def test_evaluate(trained, portraits, tmp_path):
     metrics, skipped = evaluate(load(trained.model), portraits, out=tmp_path, split="test", seed=3)
-    assert metrics == trained.result.metrics["test"] and not skipped
+    assert metrics == trained.result.metrics["test"] | {"trained_on": 0} and not skipped
     assert brief(metrics) == trained.result.card["metrics"]["test"]
     assert {path.name for path in tmp_path.iterdir()} >= {"metrics.json", "metrics.csv", "predictions.csv", "confusion.png", "roc.png", "skipped.csv"}
+
+
+def test_measuring_on_training_images_is_said(trained, portraits, tmp_path, capsys):
+    """On all of its own data, which is the default; on the terminal, in the result and on the page."""
+    from reports.evaluation import render
+
+    detector = load(trained.model)
+    metrics, _ = evaluate(detector, portraits, out=tmp_path, quiet=False)
+    assert metrics["trained_on"] == 34 and metrics["count"] == 40
+    said = "34 of the 40 images were used in training or for early stopping; expect less on new ones"
+    assert said in capsys.readouterr().err and said in metrics.text(metrics)
+    assert said in render(tmp_path).read_text(encoding="utf-8")
+    about = json.loads((tmp_path / "metrics.json").read_text())["about"]
+    assert about["trained_on"] == 34 and about["manifest_sha256"] == detector.card["manifest_sha256"]
+    metrics, _ = evaluate(detector, portraits, split="test", quiet=False)
+    assert metrics["trained_on"] == 0 and "used in training" not in capsys.readouterr().err + metrics.text(metrics)
 
 
 def test_options_reach_the_network(portraits, tmp_path):
@@ -160,6 +177,76 @@ def test_a_stopped_training_goes_on(portraits, tmp_path):
     lines = []
     card = fit("lenet", portraits, tmp_path, options, resume=True, say=lines.append).card
     assert lines[0] == "going on after epoch 2" and card["training"]["epochs"] == 3 and not (tmp_path / "resume.h5").exists()
+
+
+def given(portraits, root, **parts):
+    """Lay portraits out in split folders: `train=(0, 10)` puts the first ten of each class there."""
+    for part, (first, last) in parts.items():
+        for label in ("real", "fake"):
+            (root / part / label).mkdir(parents=True)
+            for path in sorted((portraits / label).iterdir())[first:last]:
+                (root / part / label / path.name).write_bytes(path.read_bytes())
+    return root
+
+
+def test_copies_across_a_given_split_are_not_learnt(portraits, tmp_path):
+    """Said on the terminal, on the card and on the page; the model knows the test images as such, wherever their copies lie."""
+    from reports.evaluation import render
+
+    root, lines = given(portraits, tmp_path / "data", test=(0, 4), train=(2, 16)), []
+    card = fit("lenet", root, tmp_path / "out", recipe("lenet", size=32, epochs=1), say=lines.append).card
+    assert lines[0] == "left out as copies of images on another side: 4 of train" and lines[0] in card["layout"]
+    assert card["classes"]["left out"] == {"real": 2, "fake": 2} and card["metrics"]["test"]["count"] == 8
+    assert sum(card["classes"][part][label] for part in ("train", "valid") for label in ("real", "fake")) == 24
+    assert "another side of the given split: 4 images." in render(tmp_path / "out").read_text(encoding="utf-8").replace("\u202f", " ")
+    metrics, _ = evaluate(load(tmp_path / "out"), root / "test")
+    assert metrics["trained_on"] == 0
+    assert evaluate(load(tmp_path / "out"), root, split="test")[0]["count"] == 12  # the copies are the same images
+    with pytest.raises(DataError, match=r"only 0 different 'real' images; .*; left out as copies of images on another side: 6 of train"):
+        fit("lenet", given(portraits, tmp_path / "same", test=(0, 4), train=(0, 3)), tmp_path / "no", recipe("lenet", size=32, epochs=1))
+
+
+def test_without_a_test_split_the_validation_images_are_measured(portraits, tmp_path):
+    """And nothing of an earlier training in the same folder stays; a failure before the first epoch removes nothing."""
+    from reports.evaluation import render
+
+    options = recipe("lenet", size=32, epochs=1, batch_size=8)
+    card = fit("lenet", portraits, tmp_path, options).card
+    assert json.loads((tmp_path / "metrics.json").read_text())["about"] == {"split": "test", "trained_on": 0}
+    render(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        fit("lenet", tmp_path / "gone", tmp_path, options)
+    assert (tmp_path / "index.html").exists()
+
+    def look(line):
+        assert not {path.name for path in tmp_path.iterdir()} & {"metrics.json", "predictions.csv", "roc.png", "index.html"}
+
+    again = fit("lenet", portraits, tmp_path, replace(options, test=0.0), say=look).card
+    assert "test" in card["metrics"] and set(again["metrics"]) == {"valid"}
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["about"] == {"split": "valid", "trained_on": 8} and brief(metrics) == again["metrics"]["valid"]
+    text = render(tmp_path).read_text(encoding="utf-8")
+    assert "lenet on its validation split" in text and "8 of the 8 images were used in training or for early stopping" in text
+    assert fit("lenet", portraits, tmp_path, replace(options, test=0.0), resume=True).metrics == {"valid": metrics}
+
+
+def test_a_finished_training_is_left_alone(portraits, tmp_path, whyfake):
+    """--resume says that it is over, whatever --epochs asks now; of another training too; a damaged model is trained again."""
+    words = ("train", "lenet", portraits, "--size", 32, "--batch-size", 8, "--out", tmp_path, "--resume")
+    first = whyfake(*words, "--epochs", 1)
+    assert first.exit_code == 0 and "epoch   1" in first.output
+    before = (tmp_path / "model.keras").read_bytes()
+    for epochs in (1, 3):
+        again = whyfake(*words, "--epochs", epochs)
+        assert again.exit_code == 0 and again.stderr.startswith("already finished after 1 epoch; without --resume it is trained again")
+        assert again.stdout == first.stdout
+    asked = json.loads(whyfake(*words, "--json").stdout)
+    assert asked["epochs"] == 1 and asked["metrics"]["test"]["count"] == 6
+    other = whyfake(*words, "--learning-rate", 1e-3)
+    assert other.exit_code == 1 and "holds a finished training that is not this one" in other.output and "give another --out" in other.output
+    assert (tmp_path / "model.keras").read_bytes() == before
+    (tmp_path / "model.keras").write_bytes(b"damaged")
+    assert "epoch   1" in whyfake(*words, "--epochs", 1).output
 
 
 def test_transfer_learning_freezes_first(portraits, tmp_path, monkeypatch):

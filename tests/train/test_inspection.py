@@ -188,6 +188,17 @@ def test_many_kinds_are_cut():
     assert counted["sizes"][-1] == {"name": "10 others", "all": 10, "real": 10}
 
 
+def test_images_that_are_left_alone_are_a_warning(tmp_path):
+    draw(tmp_path, 3, 3, splits=())
+    assert "left alone" not in text(inspect(tmp_path))
+    (tmp_path / "sfhq").mkdir()
+    picture(1).save(tmp_path / "sfhq" / "1.png")
+    found = inspect(tmp_path)
+    assert found["layout"].endswith("; left alone: sfhq/ (1 image)")
+    assert ("warning", "Some images are left alone: sfhq/ (1 image).") in [(finding["severity"], finding["what"]) for finding in found["findings"]]
+    assert "Give their folders names that say what they are" in text(found)
+
+
 def test_a_split_of_one_class_is_told(messy):
     found = messy | {"splits": {"test": {"real": 9}}}
     assert any("The split test holds reals only" in finding["what"] for finding in findings(found))

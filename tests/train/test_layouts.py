@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.datasets import Row, scan, split
+from train.datasets import Row, remarks, scan, split
 from train.lists import Files
 from train.tables import MAX_BYTES, read_table
 from train.trees import Disk
@@ -96,6 +96,26 @@ def test_the_sentence_names_what_was_taken(tmp_path):
     assert scan(both(tmp_path / "e", "some/where"), labelled=False).layout == "Unlabelled images, at any depth"
 
 
+def test_what_is_left_alone_is_named(tmp_path):
+    """Folders whose names say nothing, in the folder and in its splits, and loose images; but not masks."""
+    root = both(tmp_path / "a", "real", "stylegan", "tpdne/deep/er", "fake_masks", "masks/tpdne", ".git")
+    scanned = scan(files(root, "sfhq/1.png", "loose.png", "notes/read.me"))
+    assert scanned.counts() == {"real": 2, "fake": 2}
+    assert scanned.layout.endswith("fake in stylegan/; left alone: in no folder (1 image), sfhq/ (1 image), tpdne/ (2 images)")
+    assert remarks(scanned.layout) == ["left alone: in no folder (1 image), sfhq/ (1 image), tpdne/ (2 images)"]
+    root = both(tmp_path / "b", "x/train/real", "x/train/gan", "x/train/sfhq", "x/test/real", "x/test/gan", "x/valid")
+    scanned = scan(files(root, "x/test/1.png"))
+    assert len(scanned.rows) == 8 and scanned.layout.endswith(
+        "; left alone: in x/test/ itself (1 image), x/train/sfhq/ (2 images), x/valid/ (2 images)"
+    )
+    assert not remarks(scan(both(tmp_path / "c", "train/real", "train/fake", "masks/real", "masks/fake")).layout)
+
+
+@pytest.mark.parametrize("name", ["eval", "Evaluation", "hold-out", "heldout", "testset"])
+def test_other_usual_names_of_a_test_split(tmp_path, name):
+    assert scan(both(tmp_path, "train/real", "train/fake", f"{name}/real", f"{name}/fake")).counts("split") == {"train": 4, "test": 4}
+
+
 def test_numbered_classes_need_to_be_told_apart(tmp_path):
     for root in (both(tmp_path / "a", "0", "1"), both(tmp_path / "b", "train/0", "train/1", "test/0", "test/1")):
         with pytest.raises(DataError, match=r"calls its classes 0/ and 1/; say what 1 stands for: --positive fake or --positive real"):
@@ -116,6 +136,8 @@ def test_numbered_classes_need_to_be_told_apart(tmp_path):
         (["real", "fake", "real_vs_fake"], "has 'real_vs_fake/', whose name says both real and fake, beside real/, fake/"),
         (["ffhq", "progan/0_real", "progan/1_fake"], "has 'progan/', which holds both classes itself, beside ffhq/"),
         (["sd/real", "sd/fake", "progan/0_real", "progan/1_fake"], "found: progan/, sd/; classes are in '.*progan', '.*sd': give one of these"),
+        (["train/real", "train/fake", "new/real", "new/fake"], "has 'new/', which holds both classes itself, beside train/; move it away"),
+        ([f"{part}/{label}" for part in ("eval", "test", "train") for label in ("real", "fake")], "'eval/' and 'test/', which both stand for test"),
         (["a/real", "a/fake", "b/real", "b/fake"], "holds no classes: .* found: a/, b/; classes are in '.*a', '.*b': give one of these"),
         (["real", "fake", "0", "1"], "has both real/, fake/ and folders called 0/ and 1/"),
         (["train/real", "train/fake", "training/real", "training/fake"], "has both 'train/' and 'training/'"),

@@ -11,6 +11,7 @@ from keras import layers
 from train import checkpoint, loop
 from train.augment import Augment
 from train.datasets import scan
+from train.distribute import policy
 from train.loop import Phase, Plan
 from train.pipeline import feed
 from xai.errors import RunError, WhyfakeError
@@ -29,7 +30,7 @@ def network(dropout=0.5):
             layers.BatchNormalization(momentum=0.9),
             layers.Flatten(),
             layers.Dropout(dropout),
-            layers.Dense(1, activation="sigmoid"),
+            layers.Dense(1, activation="sigmoid", dtype="float32"),
         ]
     )
 
@@ -44,9 +45,16 @@ def sources(portraits):
     return make
 
 
+@pytest.fixture(params=["float32", "mixed_float16", "mixed_bfloat16"])
+def precision(request):
+    """Build layers in each of the precisions."""
+    with policy(request.param):
+        yield request.param
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
-def test_a_stopped_training_goes_on_as_if_never_stopped(sources, tmp_path, momentum):
-    """Order, augmentation, dropout, Adam and its averages, the best weights: all as in one go."""
+def test_a_stopped_training_goes_on_as_if_never_stopped(sources, tmp_path, momentum, precision):
+    """Order, augmentation, dropout, Adam and its averages, the scale of the loss, the best weights: all as in one go."""
     plan = replace(PLAN, phases=(Phase(2, 1e-3), Phase(5, 1e-4)), momentum=momentum)
     whole = network()
     rows = loop.run(whole, *sources(), plan, tmp_path / "whole")

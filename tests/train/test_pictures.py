@@ -43,6 +43,15 @@ def test_all_are_pictures_and_the_same_again():
     assert size(drawn["calibration"])[0] == 2 * size(without)[0]
 
 
+def test_the_curve_that_the_kept_epoch_was_chosen_by_is_drawn():
+    history = [{"epoch": n, "loss": 1 / n, "val_loss": abs(n - 3) + 1, "val_calibrated_loss": 1 / n} for n in range(1, 6)]
+    plain = [{key: value for key, value in row.items() if key != "val_calibrated_loss"} for row in history]
+    assert size(pictures.curves(history, "lenet")) == size(pictures.curves(plain, "lenet"))
+    drawn = [np.asarray(Image.open(io.BytesIO(pictures.curves(rows, "lenet"))).convert("RGB")) for rows in (history, plain)]
+    orange = [(abs(picture.astype(int) - (0xD9, 0x69, 0x1A)).sum(2) < 30).sum() for picture in drawn]
+    assert orange[0] > 100 and orange[1] == 0
+
+
 @pytest.mark.parametrize(
     ("labels", "logits"),
     [(["real"] * 3, np.array([-1.0, 0.5, 2.0])), (LABELS, np.full(40, 3.0)), (LABELS, np.full(40, -3.0)), (["fake", "real"], np.array([9.0, -9.0]))],

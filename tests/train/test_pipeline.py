@@ -53,6 +53,15 @@ def test_augmentation_is_seeded_and_new_every_epoch(portraits):
     assert not np.array_equal(first, second) and np.array_equal(first, images(source, 0))
 
 
+@pytest.mark.parametrize("text", ["jpeg=30", "blur,colour", "flip,crop,jpeg,blur,colour"])
+def test_a_network_of_the_other_order_learns_from_the_same_images(portraits, kept, text):
+    """JPEG treats red, green and blue differently, so images are changed first and turned round last."""
+    manifest, augment = scan(portraits), Augment.parse(text)
+    small = Manifest(manifest.root, manifest.rows[:6])
+    rgb, bgr = (images(feed(small, Preprocessing(32, 32, order), 4, shuffle=1, augment=augment)) for order in ("RGB", "BGR"))
+    assert np.array_equal(bgr, rgb[..., ::-1]) and not np.array_equal(bgr, rgb)
+
+
 def test_images_as_targets(portraits):
     values, target = next(iter(feed(scan(portraits), Preprocessing(16, 16), 4, target="image").epoch()))
     assert np.allclose(values.numpy() / 255, target.numpy())

@@ -1,6 +1,9 @@
 """Networks side by side: one split, one protocol, and a command that can be run again."""
 
 import csv
+import json
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ def test_one_row_a_training(compared):
     assert [(row["name"], row["images"]) for row in found["rows"]] == [("lenet", 14), ("inception", 14), ("lenet", 28), ("inception", 28)]
     assert len({row["count"] for row in found["rows"]}) == 1
     for row in found["rows"]:
-        assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
+        assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"] and row["roc_auc_low"] <= row["roc_auc"] <= row["roc_auc_high"]
         assert row["seconds_per_epoch"] > 0 and row["images_per_second"] > 0 and row["multiply_adds"] > row["parameters"] / 10
     with (out / "zoo.csv").open() as file:
         assert [row["name"] for row in csv.DictReader(file)] == [row["name"] for row in found["rows"]]
@@ -58,6 +61,43 @@ def test_other_options_are_not_mixed_in(compared, portraits):
         zoo.compare(portraits, out, names=["lenet"], **(choices | {"learning_rate": 1e-3}))
 
 
+def test_another_split_is_not_mixed_in(compared, portraits):
+    """The digest is that of the images; who learnt from which stands in the manifest beside the model."""
+    out, _, _, choices = compared
+    path = out / "lenet" / "manifest.csv"
+    whole = path.read_text()
+    first = next(line for line in whole.splitlines() if ",test," in line)
+    try:
+        path.write_text(whole.replace(first, first.replace(",test,", ",train,")))
+        with pytest.raises(DataError, match="lenet' holds a training on another split of these images; give another --out"):
+            zoo.compare(portraits, out, names=["lenet"], **choices)
+    finally:
+        path.write_text(whole)
+
+
+def test_what_cannot_be_built_is_found_before_anything_is_trained(portraits, tmp_path):
+    """All of them in one line: too small an image, no classes, no encoder."""
+    lines, names = [], ["lenet", "alexnet18", "autoencoder", "encoder-classifier"]
+    with pytest.raises(WhyfakeError, match="nothing was trained, as alexnet18 and autoencoder and encoder-classifier cannot be") as found:
+        zoo.compare(portraits, tmp_path, names=names, size=64, epochs=1, say=lines.append)
+    for words in ("at least 256 pixels a side; got 64", "tells no classes apart", "needs the encoder of a trained autoencoder"):
+        assert words in str(found.value)
+    assert not lines and not list(tmp_path.iterdir())
+
+
+def test_networks_share_all_devices_one_after_the_other(portraits, tmp_path, python):
+    """Two logical processors, two networks in one process."""
+    script = (
+        "import tensorflow as tf; cpu = tf.config.list_physical_devices('CPU')[0];"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2);"
+        "from train import zoo;"
+        f"zoo.compare({str(portraits)!r}, {str(tmp_path)!r}, names=['lenet', 'cnn'], size=32, epochs=1, batch_size=16, devices='all')"
+    )
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [row["name"] for row in json.loads((tmp_path / "zoo.json").read_text())["rows"]] == ["lenet", "cnn"]
+
+
 def test_page(compared):
     out, *_ = compared
     text = reports.render(out).read_text(encoding="utf-8")
@@ -82,7 +122,9 @@ def test_mcnemar_by_hand():
 def test_text_and_shares(compared):
     _, found, _, _ = compared
     lines = zoo.text(found).splitlines()
-    assert len(lines) == 5 and lines[0].startswith("network") and len({len(line) for line in lines[1:]}) == 1
+    assert len(lines) == 5 and lines[0].startswith("network") and len({len(line) for line in lines}) == 1
+    best = max(found["rows"], key=lambda row: (row["images"], row["accuracy"]))
+    assert f"{best['roc_auc']:.3f}  {best['roc_auc_low']:.3f} to {best['roc_auc_high']:.3f}" in lines[1] and lines[0].count("95 % interval") == 2
     assert zoo.parse_shares("0.25, 0.5") == [0.25, 0.5] and zoo.parse_shares("") == []
     with pytest.raises(WhyfakeError, match="share 'half' is no number"):
         zoo.parse_shares("half")

@@ -72,6 +72,7 @@ def test_r1_at_the_last_layer_of_usual_backbones(backbone, last):
         (lambda x: layers.Reshape((4,))(layers.GlobalAveragePooling2D(keepdims=True)(x)), "global pooling"),
         (lambda x: keras.ops.mean(x, (1, 2)), "global pooling"),
         (lambda x: keras.ops.max(x, axis=(1, 2)), "global max pooling"),
+        (lambda x: layers.Flatten()(layers.MaxPooling2D(8)(x)), "flatten"),
         (lambda x: layers.Flatten()(layers.AveragePooling2D(4)(x)), "flatten"),
         (lambda x: layers.Flatten()(layers.AveragePooling2D(2)(x)), "flatten"),
         (lambda x: layers.Flatten()(keras.ops.mean(x, axis=-1, keepdims=True)), "flatten"),
