@@ -50,9 +50,10 @@ def test_what_the_logit_does_not_read_is_no_reader():
     assert detector.select("last") == detector.select("auto") == ["r1"] and detector.select("conv") == ["c1"]
 
 
-@pytest.mark.parametrize(
-    ("backbone", "last"), [("ResNet50", "conv5_block3_out"), ("DenseNet121", "relu"), ("MobileNetV2", "out_relu"), ("EfficientNetV2B0", "top_activation")]
-)
+BACKBONES = {"ResNet50": "conv5_block3_out", "DenseNet121": "relu", "MobileNetV2": "out_relu", "EfficientNetV2B0": "top_activation"}
+
+
+@pytest.mark.parametrize(("backbone", "last"), BACKBONES.items())
 def test_r1_at_the_last_layer_of_usual_backbones(backbone, last):
     """Behind it come a mean over all places and one dense unit, so there Grad-CAM is HiResCAM, and they sum to the logit."""
     keras.utils.set_random_seed(0)
