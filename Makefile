@@ -36,7 +36,7 @@ $(CHECKERS): tests/browser/package.json
 	else echo "npm could not install the checkers: the pages' HTML and accessibility are not checked"; fi
 
 test: $(DEVELOPS) $(CHECKERS) ## run the tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 slow: $(DEVELOPS) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow

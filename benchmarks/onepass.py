@@ -21,6 +21,7 @@ FEW = 8  # layers
 SIDE = 4096  # of the matrices whose product says how fast a machine can be
 CASES = {  # name, side of the images, images a batch, rounds
     "alexnet18 at 1024, five convolutions": ("alexnet18", 1024, 4, 7),
+    "alexnet18 at 1024, five convolutions, one image at a time": ("alexnet18", 1024, 1, 7),
     "ResNet50 at 224, sixteen block outputs": ("resnet50", 224, 4, 2),
 }
 

@@ -11,8 +11,6 @@ from xai.graph import Graph, Step, without_activation
 PASSES = frozenset(["Dropout", "Identity", "Flatten", "Reshape", "Cast"])
 SQUASHES = ("sigmoid", "softmax")
 FLATTENS = frozenset(["Flatten", "Reshape"])
-MEANS = frozenset(["GlobalAveragePooling2D", "AveragePooling2D", "Mean"])
-LARGEST = frozenset(["GlobalMaxPooling2D", "Max"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +172,13 @@ def spatial_end(graph: Graph, logit: Step) -> str:
             continue
         source = graph.writer(step.inputs[0])
         grid = source.shape[1:-1] if source is not None else ()
-        flattens = step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2
-        if flattens and grid == (1, 1):
-            found = "flatten"  # unless what left this one place was a mean over all
-        if len(grid) != 2 or grid == (1, 1):
-            continue
-        gone = step.shape[1:-1] in ((), (1, 1))  # of the two axes of space
-        if gone and step.kind in MEANS:
+        gone = len(grid) == 2 and step.shape[1:-1] in ((), (1, 1))  # the two axes of space
+        if step.kind == "GlobalAveragePooling2D" or (gone and grid != (1, 1) and step.kind in ("AveragePooling2D", "Mean")):
             return "global pooling"
-        if gone and step.kind in LARGEST:
+        if step.kind == "GlobalMaxPooling2D" or (gone and grid != (1, 1) and step.kind == "Max"):
             return "global max pooling"
-        if flattens:
-            return "flatten"
+        if step.kind in FLATTENS and len(step.shape) == 2 and units_of(step) > 2:
+            found = "flatten"
+            if grid != (1, 1):  # else what left this one place may be a mean over all
+                return found
     return found

@@ -183,7 +183,7 @@ def test_mixed_precision_keeps_the_answer_in_float32():
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert model.outputs[0].dtype == "float32"
-    assert wrap(model).select("last") == [f"{transfer.parts(model).name}/conv_pw_13"]
+    assert wrap(model).select("last") == [f"{transfer.parts(model).name}/conv_pw_13_relu"]
 
 
 def test_keras_warning_about_odd_sizes_is_not_passed_on():

@@ -32,7 +32,13 @@ def home(tmp_path, monkeypatch):
 def foreign(folder, size=64, said=True):
     """Two softmax outputs of which the second is real, pixels from -1 to 1, BGR, batch normalisation, a nested body; a card says so or not."""
     keras.utils.set_random_seed(1)
-    body = [layers.Conv2D(8, 5, 2, name="one"), layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(12, 3, 2, name="two"), layers.ReLU()]
+    body = [
+        layers.Conv2D(8, 5, 2, name="one"),
+        layers.BatchNormalization(),
+        layers.ReLU(name="on"),
+        layers.Conv2D(12, 3, 2, name="two"),
+        layers.ReLU(name="end"),
+    ]
     image = keras.Input((size, size, 3), name="photo")
     x = keras.Sequential([keras.Input((size, size, 3)), *body], name="body")(image)
     model = keras.Model(image, layers.Dense(2, activation="softmax")(layers.Flatten()(layers.MaxPooling2D(2)(x))))
@@ -58,7 +64,7 @@ def test_a_model_from_elsewhere(tmp_path):
     (plant,) = found["plants"]
     assert plant["learnt"] and plant["epochs"] is None and plant["found"] is None and plant["effects"] == []
     assert (found["subject"], found["network"], found["size"]) == ("stranger", "", 64)
-    assert {row["layer"] for row in found["rows"]} == {"body/one", "body/two", "input"}
+    assert {row["layer"] for row in found["rows"]} == {"body/on", "body/end", "input"}
     chosen, detector = found["recommended"], xai.load(path)
     assert detector.default_method() == (chosen["method"], chosen["why"]) and resolve(("auto",), detector) == (chosen["method"],)
     assert detector.recommendation().layer == chosen["layer"] and chosen["layer"] in (*detector.layers, "input")
