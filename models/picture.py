@@ -24,7 +24,7 @@ WORDS = {
 BETWEEN = {
     "MaxPooling2D": "max pool",
     "AveragePooling2D": "mean pool",
-    "UpSampling2D": "upsampling",
+    "UpSampling2D": "upsample",
     "GlobalAveragePooling2D": "mean over places",
     "GlobalMaxPooling2D": "maximum over places",
     "Flatten": "flatten",
