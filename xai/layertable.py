@@ -33,11 +33,12 @@ def text(detector: Detector) -> str:
         "",
     ]
     width = max((len(row["name"]) for row in found["layers"]), default=5)
-    lines.append(f"{'layer':<{width}}  {'type':<16} {'cells x channels':<18} {'stride':>12} {'first centre':>14} {'sees':>12}   (pixels, y x)")
+    kinds = max([16, *(len(row["type"]) for row in found["layers"])])
+    lines.append(f"{'layer':<{width}}  {'type':<{kinds}} {'cells x channels':<18} {'stride':>12} {'first centre':>14} {'sees':>12}   (pixels, y x)")
     for row in found["layers"]:
         h, w, c = row["shape"]
         stride, offset, field = (" ".join(f"{value:g}" for value in row[key]) for key in ("stride", "offset", "receptive_field"))
-        lines.append(f"{row['name']:<{width}}  {row['type']:<16} {f'{h} x {w} x {c}':<18} {stride:>12} {offset:>14} {field:>12}")
+        lines.append(f"{row['name']:<{width}}  {row['type']:<{kinds}} {f'{h} x {w} x {c}':<18} {stride:>12} {offset:>14} {field:>12}")
     lines += [f"{name:<{width}}  no map: {reason}" for name, reason in detector.refused.items()]
     return "\n".join(lines)
 
