@@ -115,19 +115,20 @@ class Detector:
         if layers in ("auto", "conv", "last") and not convolutions:
             why = f"; {next(iter(self.refused.values()))}" if self.refused else ""
             raise LayerError(f"'{self.name}' has no convolution that can be mapped{why}; 'whyfake layers MODEL' lists what can")
-        ends = unit_ends(self.graph, self.layers, self.head.step)
-        if layers == "last":
-            return [ends[convolutions[-1]]]
-        if layers == "auto":
+        if layers in ("auto", "last"):
+            ends = unit_ends(self.graph, self.layers, self.head.step)
+            if layers == "last":
+                return [ends[convolutions[-1]]]
             stages = {self.layers[name].placement.stride: name for name in convolutions}
             known = self.recommendation()
             kept = {*(ends[name] for name in (convolutions if len(convolutions) <= FEW else stages.values())), *([known.layer] if known else [])}
             return [name for name in self.layers if name in kept]
-        if layers in ("conv", "all"):
-            chosen = list(self.layers) if layers == "all" else convolutions
-            if not chosen:
+        if layers == "conv":
+            return convolutions
+        if layers == "all":
+            if not self.layers:
                 raise LayerError(f"'{self.name}' has no layer that can be mapped")
-            return chosen
+            return list(self.layers)
         names = [name.strip() for name in layers.split(",") if name.strip()]
         for name in names:
             if name in self.refused:

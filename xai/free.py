@@ -41,9 +41,7 @@ def left(groups: Path, ours: Path) -> Iterator[int]:
                 try:
                     place = groups / folder / group
                     bound = int((place / limit).read_text())
-                    reclaimed = next(
-                        (int(line.split()[1]) for line in (place / "memory.stat").read_text().splitlines() if line.split()[0] == cached), 0
-                    )
-                    yield bound - int((place / use).read_text()) + reclaimed
+                    kept = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
+                    yield bound - int((place / use).read_text()) + int(kept.get(cached, 0))
                 except (OSError, ValueError):  # no bound ("max"), or none that we may read
                     continue

@@ -60,8 +60,9 @@ def serve(
         RunError: the extra is not installed, the address cannot be had, or the token cannot be sent.
     """
     ready()
-    if token != (token := token.strip()) and not token:
+    if token and not token.strip():
         raise RunError("the token is blank, which would let everyone in; take a word")
+    token = token.strip()
     if not token.isascii():
         raise RunError("the token has letters that a request's header cannot carry; take one of plain ASCII")
     from waitress.server import create_server
