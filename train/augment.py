@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -20,10 +21,16 @@ class Augment:
         jpeg: compress as JPEG with a quality drawn from here up to 100, in [1, 100]; 0 is off.
         blur: Gaussian blur with a standard deviation of up to so many pixels.
         colour: change brightness, contrast and saturation by up to this share, in [0, 1].
+        erase: with this probability fill a square with the image's mean colour, its middle anywhere, its side
+            0.15 to 0.5 of the image's shorter one, in [0, 1]; what it reaches over the border is lost.
 
     Example:
         >>> Augment.parse("flip,jpeg=60")
-        Augment(flip=0.5, crop=0.0, jpeg=60.0, blur=0.0, colour=0.0)
+        Augment(flip=0.5, crop=0.0, jpeg=60.0, blur=0.0, colour=0.0, erase=0.0)
+
+    Reference:
+        erase: DeVries and Taylor, Improved regularization of convolutional neural networks with cutout, 2017,
+        arXiv:1708.04552; Zhong et al., Random erasing data augmentation, 2017, arXiv:1708.04896.
     """
 
     flip: float = 0.0
@@ -31,6 +38,7 @@ class Augment:
     jpeg: float = 0.0
     blur: float = 0.0
     colour: float = 0.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -101,19 +109,39 @@ class Augment:
             if self.blur:
                 values = blurred(values, drawn(7, 0, self.blur), round(3 * self.blur + 0.5))
             image = tf.saturate_cast(tf.round(values), tf.uint8)
+        if self.erase:
+            image = tf.cond(drawn(9, 0, 1) < self.erase, lambda: erased(image, [drawn(place, 0, 1) for place in (10, 11, 12)]), lambda: image)
         if self.jpeg:
             quality = tf.cast(drawn(8, self.jpeg, 101), tf.int32)
             image = tf.ensure_shape(tf.image.adjust_jpeg_quality(image, quality), shape)  # last: as a file would have been saved
         return image
 
 
-USUAL = {"flip": 0.5, "crop": 0.05, "jpeg": 60.0, "blur": 1.0, "colour": 0.2}  # strengths where none is given
-LIMITS = {"flip": (0.0, 1.0), "crop": (0.0, 0.5), "jpeg": (1.0, 100.0), "blur": (0.0, 20.0), "colour": (0.0, 1.0)}
+USUAL = {"flip": 0.5, "crop": 0.05, "jpeg": 60.0, "blur": 1.0, "colour": 0.2, "erase": 0.5}  # strengths where none is given
+LIMITS = {"flip": (0.0, 1.0), "crop": (0.0, 0.5), "jpeg": (1.0, 100.0), "blur": (0.0, 20.0), "colour": (0.0, 1.0), "erase": (0.0, 1.0)}
+ERASED = 0.15, 0.5  # least and most of the shorter side
 
 
 def mixed(values: Any, centre: Any, factor: Any) -> Any:
     """Return values moved towards (factor below 1) or away from a centre."""
     return centre + (values - centre) * factor
+
+
+def erased(image: Any, chance: Sequence[Any]) -> Any:
+    """Fill a square with an image's mean colour.
+
+    Args:
+        image: uint8 tensor `(h, w, 3)`.
+        chance: scalar tensors in [0, 1): how large, how far down and how far right its middle is.
+    """
+    import tensorflow as tf
+
+    height, width = image.shape[:2]
+    half = min(height, width) * (ERASED[0] + (ERASED[1] - ERASED[0]) * chance[0]) / 2
+    rows, columns = tf.range(height, dtype=tf.float32) + 0.5, tf.range(width, dtype=tf.float32) + 0.5
+    inside = (tf.abs(rows - height * chance[1]) < half)[:, None] & (tf.abs(columns - width * chance[2]) < half)[None]
+    mean = tf.cast(tf.round(tf.reduce_mean(tf.cast(image, tf.float32), (0, 1))), tf.uint8)
+    return tf.where(inside[..., None], mean, image)
 
 
 def blurred(values: Any, sigma: Any, radius: int) -> Any:

@@ -34,7 +34,7 @@ class Options:
             for the saved model; 0 keeps Adam's own. Averaging steadies small data sets.
         augment: random changes to training images.
         balance: "none", "class-weight", "undersample" or "oversample".
-        crop: "none", or the finder of the face that images are cropped to: "mtcnn", "mesh".
+        crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
         positive: what the label 1 stands for where classes are only called 0 and 1.
         images: training images at most; validation and test stay whole, for learning curves.
         frozen: of transfer learning, epochs with the pretrained part frozen before all is tuned.

@@ -107,7 +107,7 @@ def blackbox(
         positive: "fake" or "real": what a high answer means.
         colour_order: "RGB" or "BGR".
         value_range: what pixel values 0 and 255 become; default (0, 255).
-        crop: "none", or who finds the face images are cropped to: "mtcnn" or "mesh".
+        crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
         threshold: scores from here on are called fake; default 0.5.
         probabilities: the function answers with probabilities in [0, 1]. A saturated one has
             lost its logit: prefer logits.

@@ -12,14 +12,9 @@ from types import ModuleType
 import numpy as np
 
 from xai.errors import FACELESS, ModelError, NoFaceError
-from xai.faces import Face
+from xai.faces import OUTLINE, Face
 
-CROPS = ("none", "mtcnn", "mesh")
-# A finder's box ends at the chin and about the hairline. A tenth of its height more on each side keeps
-# the outline, where blends show, and forgives a box that is a little off. On pictures framed as FFHQ's
-# that leaves 77 % (mtcnn) and 57 % (mesh) of the area; 1.3 would leave 88 % and 67 %, hardly a crop.
-# It is part of what "crop" on a card means: never changed for a name that is in use.
-MARGIN = 1.2
+CROPS = ("none", "centre", "mtcnn", "mesh")
 SMALLEST = 8  # pixels a side, as for any image
 KNOWN = 65_536  # boxes remembered: a second epoch, and pictures drawn at the end, need no second search
 LOCK = Lock()
@@ -64,7 +59,7 @@ class Box:
         return np.ascontiguousarray(values[(slice(None),) * axis + tuple(spans)])
 
 
-def square(face: Face, size: tuple[int, int], margin: float = MARGIN) -> Box:
+def square(face: Face, size: tuple[int, int], margin: float = OUTLINE) -> Box:
     """Return the square around a face.
 
     Its side is the longer side of the face's box times the margin, in whole pixels. Where it
@@ -100,21 +95,21 @@ def find_box(image: np.ndarray, crop: str) -> Box:
 
     Args:
         image: uint8 `(h, w, 3)`, RGB.
-        crop: "mtcnn" or "mesh".
+        crop: "centre", "mtcnn" or "mesh".
 
     Raises:
         NoFaceError: no face was found.
         ModelError: the finder's package is not installed, or no such finder.
     """
-    find = finder(crop).find
+    found = finder(crop)
     image = np.ascontiguousarray(image)
     key = crop, image.shape, hashlib.blake2b(image.data, digest_size=16).digest()
     with LOCK:
         known = key in BOXES
         box = BOXES.get(key)
     if not known:
-        face = find(image)
-        box = None if face is None else square(face, image.shape[:2])
+        face = found.find(image)
+        box = None if face is None else square(face, image.shape[:2], found.MARGIN)
         with LOCK:
             while len(BOXES) >= KNOWN:
                 BOXES.pop(next(iter(BOXES)))
@@ -125,7 +120,7 @@ def find_box(image: np.ndarray, crop: str) -> Box:
 
 
 def finder(crop: str) -> ModuleType:
-    """Return a finder: a module with `find(image) -> Face | None` and `ready()`.
+    """Return a finder: a module with `find(image) -> Face | None`, `ready()` and the `MARGIN` of its boxes.
 
     Raises:
         ModelError: no such finder.
@@ -134,7 +129,7 @@ def finder(crop: str) -> ModuleType:
         >>> finder("haar")
         Traceback (most recent call last):
         ...
-        xai.errors.ModelError: crop 'haar' is not known; expected one of: none, mtcnn, mesh
+        xai.errors.ModelError: crop 'haar' is not known; expected one of: none, centre, mtcnn, mesh
     """
     if crop not in CROPS[1:]:
         raise ModelError(f"crop '{crop}' is not known; expected one of: {', '.join(CROPS)}")

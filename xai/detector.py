@@ -232,7 +232,7 @@ def load(
         size: input side in pixels, only for models that take any size.
         colour_order: "RGB" or "BGR"; default from the card, else RGB.
         value_range: what pixel values 0 and 255 become; default from the card, else (0, 255).
-        crop: "none", or who finds the face images are cropped to: "mtcnn" or "mesh"; default from the card, else none.
+        crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds; default from the card, else none.
         output: which output speaks of fake, by name or index, where the model has several.
         trust: load Lambda layers and TensorFlow programs too, which run code from whoever saved the model.
 

@@ -20,7 +20,7 @@ class Preprocessing:
         height, width: input size in pixels.
         colour_order: "RGB" or "BGR".
         low, high: what 0 and 255 become.
-        crop: "none", or who finds the face the image is cropped to: "mtcnn" or "mesh".
+        crop: "none", or what the image is cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
 
     Example:
         >>> Preprocessing(2, 2).prepare(np.zeros((4, 4, 3), np.uint8)).shape

@@ -126,7 +126,7 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         ),
         "crop": click.option(
             "--crop",
-            type=click.Choice(["none", "mtcnn", "mesh"]),
+            type=click.Choice(["none", "centre", "mtcnn", "mesh"]),
             help="What a foreign model's images are cut to.  [default: from the card, else none]",
         ),
         "output": click.option("--output", metavar="NAME|INDEX", help="Which output speaks of fake, where a foreign model has several."),
@@ -187,14 +187,14 @@ def training(*devices: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
             click.option(
                 "--average", default=1.5, show_default=True, type=click.FloatRange(0, 50), help="Average the weights over so many epochs; 0: not."
             ),
-            several("--augment", default="none", help="Random changes: flip, crop, jpeg, blur, colour; commas between, =strength."),
+            several("--augment", default="none", help="Random changes: flip, crop, jpeg, blur, colour, erase; commas between, =strength."),
             click.option(
                 "--balance", default="none", show_default=True, type=click.Choice(["none", "class-weight", "undersample", "oversample"]),
                 help="What to do about classes of unequal size.",
             ),
             click.option(
-                "--crop", default="none", show_default=True, type=click.Choice(["none", "mtcnn", "mesh"]),
-                help="Cut images to the face, found by MTCNN or the face mesh.",
+                "--crop", default="none", show_default=True, type=click.Choice(["none", "centre", "mtcnn", "mesh"]),
+                help="Cut images to the middle 5/8, for pictures framed as FFHQ's, or to the face that MTCNN or the mesh finds.",
             ),
             click.option("--positive", type=click.Choice(["fake", "real"]), help="What 1 stands for where classes are only called 0 and 1."),
             click.option("--weights", help="Of transfer learning: imagenet, none or a FILE.  [default: imagenet]"),

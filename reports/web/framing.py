@@ -10,9 +10,10 @@ import numpy as np
 
 from reports.web.refusal import Refusal
 from xai.errors import ImageError, ModelError
-from xai.faces import Face
+from xai.faces import Face, centre
 
 FRAME = 1.9  # a picture framed as FFHQ's is about so many times as high as its face from hairline to chin
+FINDERS = ("mtcnn", "mesh")  # crops that need no frame
 NEARLY = 1.25  # up to so many times the network's size, pixels are cut out and not resampled: that would blur the traces looked for
 
 
@@ -46,18 +47,19 @@ def frame(image: np.ndarray, preprocessing: Any) -> View:
     """
     height, width = image.shape[:2]
     need = preprocessing.height, preprocessing.width
-    if preprocessing.crop != "none":
+    if preprocessing.crop in FINDERS:
         try:
             pixels, box = preprocessing.view(image)
         except ImageError as error:
             raise Refusal(422, f"{error}, and this model sees faces only; send a picture of one face") from None
         return View(pixels, (box.top, box.left, box.side, box.side), f"cut to the face: {box.side} × {box.side} of {width} × {height} pixels")
+    share = centre.SHARE if preprocessing.crop == "centre" else 1.0  # of a picture framed as FFHQ's: what the network saw in training
     if (height, width) == need:
         return View(image, (0, 0, height, width))
     if height < need[0] or width < need[1]:
         raise Refusal(422, f"the image has {width} × {height} pixels; this model needs at least {need[1]} × {need[0]}; send a larger one")
     face = found(image)
-    box = window(face, (height, width), need)
+    box = window(face, (height, width), need, share)
     top, left, high, wide = box
     where = "around the face" if face else "from the middle, no face was found"
     cut = "" if (high, wide) == (height, width) else f"cut {where}: {wide} × {high} of {width} × {height} pixels"
@@ -76,13 +78,14 @@ def found(image: np.ndarray) -> Face | None:
         return None
 
 
-def window(face: Face | None, image: tuple[int, int], need: tuple[int, int]) -> tuple[int, int, int, int]:
+def window(face: Face | None, image: tuple[int, int], need: tuple[int, int], share: float = 1.0) -> tuple[int, int, int, int]:
     """Return where to cut: top, left, height and width, of the network's shape and never smaller than it.
 
     Args:
         face: to be in the middle; None for the image's middle.
         image: `(height, width)` of the upload, no side shorter than the network's.
         need: `(height, width)` of the network.
+        share: of each side of a picture framed as FFHQ's, what the network sees in its middle.
 
     Example:
         >>> window(None, (300, 400), (256, 256))  # nearly the network's size: pixels stay as they are
@@ -91,10 +94,12 @@ def window(face: Face | None, image: tuple[int, int], need: tuple[int, int]) -> 
         (0, 500, 1000, 1000)
         >>> window(Face(100, 100, 500, 400, 0.9), (1000, 2000), (256, 256))
         (0, 0, 760, 760)
+        >>> window(None, (1000, 2000), (256, 256), share=0.625)
+        (188, 688, 625, 625)
     """
     most = min(image[0] / need[0], image[1] / need[1])
-    wanted = most if face is None else max(FRAME * (face.bottom - face.top) / need[0], 1.0)
-    factor = min(wanted, most)
+    wanted = most if face is None else FRAME * (face.bottom - face.top) / need[0]
+    factor = min(max(share * wanted, 1.0), most)
     factor = 1.0 if factor < NEARLY else factor
     size = [min(math.floor(side * factor), whole) for side, whole in zip(need, image, strict=True)]
     middle = [side / 2 for side in image] if face is None else [(face.top + face.bottom) / 2, (face.left + face.right) / 2]

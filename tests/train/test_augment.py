@@ -23,7 +23,7 @@ def test_parse():
     assert Augment.parse("none") == Augment() == Augment.parse("")
     assert Augment.parse("flip, crop,colour") == Augment(flip=0.5, crop=0.05, colour=0.2)
     assert str(Augment.parse("flip,jpeg=70")) == "flip=0.5,jpeg=70"
-    with pytest.raises(DataError, match="'mirror' is not known; expected none or some of: flip, crop, jpeg, blur, colour"):
+    with pytest.raises(DataError, match="'mirror' is not known; expected none or some of: flip, crop, jpeg, blur, colour, erase"):
         Augment.parse("mirror")
     with pytest.raises(DataError, match="'crop=x' has no number"):
         Augment.parse("crop=x")
@@ -39,7 +39,7 @@ def test_flip_is_all_or_nothing():
     assert np.array_equal(changed(Augment(flip=1)), RAMP[:, ::-1])
 
 
-@pytest.mark.parametrize("text", ["flip", "crop=0.2", "jpeg", "blur", "colour", "flip,crop,jpeg,blur,colour"])
+@pytest.mark.parametrize("text", ["flip", "crop=0.2", "jpeg", "blur", "colour", "erase", "flip,crop,jpeg,blur,colour,erase"])
 def test_the_same_seed_gives_the_same_change(text):
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     augment = Augment.parse(text)
@@ -73,6 +73,26 @@ def test_colour_of_grey_stays_grey():
     levels = [changed(Augment(colour=0.3), grey, (0, number)) for number in range(20)]
     assert all((image == image[0, 0, 0]).all() for image in levels)
     assert 70 <= min(image.min() for image in levels) < 95 < 105 < max(image.max() for image in levels) <= 130
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (8, 8)])
+def test_erased_is_a_square_of_the_mean(shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    noise[::2] //= 2  # so that the mean is nobody's colour
+    mean = np.rint(noise.mean((0, 1))).astype(np.uint8)
+    sides = []
+    for number in range(60):
+        image = changed(Augment(erase=1), noise, (0, number))
+        rows, columns = np.nonzero((image != noise).any(-1))
+        top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+        assert (image[top:bottom, left:right] == mean).all()
+        assert np.array_equal(np.delete(image, np.s_[top:bottom], 0), np.delete(noise, np.s_[top:bottom], 0))
+        if top > 0 and left > 0 and bottom < shape[0] and right < shape[1]:  # whole: nothing of it lost over the border
+            assert abs((bottom - top) - (right - left)) <= 1
+            sides.append(bottom - top)
+    assert sides and 0.15 * min(shape) - 1 <= min(sides) and max(sides) <= 0.5 * min(shape) + 1
+    spared = [np.array_equal(changed(Augment(erase=0.5), noise, (0, number)), noise) for number in range(200)]
+    assert 70 <= sum(spared) <= 130
 
 
 def test_jpeg_loses_detail_by_quality():

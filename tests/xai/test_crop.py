@@ -124,6 +124,14 @@ def test_a_box_is_searched_once_per_picture(finder, monkeypatch):
     assert find_box(image, "mtcnn").top == 18 and len(finder) == 4
 
 
+def test_centre_is_the_middle_five_eighths_of_the_shorter_side():
+    assert find_box(picture(None, (256, 256)), "centre") == Box(48, 48, 160, (256, 256))
+    assert find_box(picture(None, (60, 80)), "centre") == Box(11, 21, 38, (60, 80))  # 37.5, to the nearest pixel
+    assert find_box(picture(None, (8, 8)), "centre").side == 8  # never below 8 pixels
+    part, box = Preprocessing(8, 8, crop="centre").view(image := picture(size=(64, 64)))
+    assert np.array_equal(part, image[12:52, 12:52]) and box == Box(12, 12, 40, (64, 64))
+
+
 def test_view(finder):
     image = picture()
     assert Preprocessing(8, 8).view(image) == (image, None)
@@ -144,7 +152,7 @@ def test_the_card_says_the_crop_and_an_option_overrides_it(tmp_path):
     (tmp_path / "detector.json").write_text(json.dumps({"crop": ["mtcnn"]}))
     with pytest.raises(ModelError, match="impossible 'crop': \\['mtcnn'\\]"):
         xai.load(tmp_path)
-    with pytest.raises(ModelError, match="crop 'haar' is not known; expected one of: none, mtcnn, mesh"):
+    with pytest.raises(ModelError, match="crop 'haar' is not known; expected one of: none, centre, mtcnn, mesh"):
         wrap(model, crop="haar")
 
 
@@ -223,7 +231,7 @@ def test_a_shard_of_another_crop_is_another_shard(tiny, folder):
     work = Work(("conv",), ("hirescam",), (32, 8))
     items = [Item(0, folder / "a.png", "a.png", "", "")]
     names = {identity(known(wrap(tiny.model, crop=crop)), work, items) for crop in cropping.CROPS}
-    assert len(names) == 3
+    assert len(names) == len(cropping.CROPS)
 
 
 def test_missing_extras_say_how_to_get_them(monkeypatch):

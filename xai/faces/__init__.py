@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 from xai.errors import ModelError
 
+# A finder's box ends at the chin and about the hairline. A tenth of its height more on each side keeps
+# the outline, where blends show, and forgives a box that is a little off. On pictures framed as FFHQ's
+# that leaves 77 % (mtcnn) and 57 % (mesh) of the area; 1.3 would leave 88 % and 67 %, hardly a crop.
+# It is part of what "crop" on a card means: never changed for a name that is in use.
+OUTLINE = 1.2
+
 
 @dataclass(frozen=True, slots=True)
 class Face:

@@ -10,10 +10,11 @@ import math
 
 import numpy as np
 
-from xai.faces import Face, blazeface, lite
+from xai.faces import OUTLINE, Face, blazeface, lite
 from xai.faces.blazeface import Proposal
 from xai.faces.patch import Square, cut_patch
 
+MARGIN = OUTLINE
 MODEL = "face_landmark"
 POINTS = 468
 SIDE = 192  # pixels the network sees

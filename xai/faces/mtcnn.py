@@ -14,8 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from xai.faces import Face, largest, missing
+from xai.faces import OUTLINE, Face, largest, missing
 
+MARGIN = OUTLINE
 SIDE = 224  # shorter side of what MTCNN sees, pixels
 LONGEST = 1024  # longer side at most
 LOCK = Lock()

@@ -52,6 +52,14 @@ def test_a_face_is_put_in_the_middle(monkeypatch):
     assert view.note.startswith("cut around the face: 38 × 38 of 100 × 100 pixels")
 
 
+def test_a_centre_crop_is_cut_as_in_training(monkeypatch):
+    seen = Preprocessing(16, 16, crop="centre")
+    assert frame(np.zeros((40, 60, 3), np.uint8), seen).box == (8, 18, 25, 25)  # 5/8 of 40: as `view` cuts it
+    assert seen.view(np.zeros((40, 60, 3), np.uint8))[1].side == 25
+    monkeypatch.setattr(framing, "found", lambda image: Face(20, 60, 40, 80, 0.9))
+    assert frame(np.zeros((100, 100, 3), np.uint8), seen).box == (18, 58, 23, 23)  # 5/8 of 1.9 x 20 high, around (30, 70)
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_a_window_lies_inside_and_is_never_smaller_than_the_network(seed):
     rng = np.random.default_rng(seed)
