@@ -1,6 +1,6 @@
 """What 64 x 64 pixels tell without a neural network: support vector machines on gradients' orientations and on principal components.
 
-    python -m benchmarks.classical DATA
+    python -m benchmarks.classical DATA [--crop centre]
 
 Every image is in one of five test folds once; the rest trains. A data set on which these do as well as the
 networks limits the networks by its size, not by their build.
@@ -32,8 +32,10 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="as whyfake train takes it")
-    manifest = datasets.scan(parser.parse_args().data)
-    images = np.stack([Preprocessing(SIDE, SIDE).fit(read(manifest.file(row))) for row in manifest.rows])
+    parser.add_argument("--crop", default="none", help="as whyfake train takes it")
+    asked = parser.parse_args()
+    manifest, seen = datasets.scan(asked.data), Preprocessing(SIDE, SIDE, crop=asked.crop)
+    images = np.stack([seen.fit(seen.view(read(manifest.file(row)))[0]) for row in manifest.rows])
     fake = np.array([row.label == "fake" for row in manifest.rows])
     inputs = {
         "orientations of gradients": np.stack([hog(image, channel_axis=-1, pixels_per_cell=(8, 8), cells_per_block=(2, 2)) for image in images]),

@@ -12,7 +12,7 @@ def build(size: int = 64) -> keras.Model:
     """Build the network: two convolutions, two pools, three dense layers.
 
     Differs from the paper in its ReLUs, max pooling and colour input, as today's
-    reimplementations do.
+    reimplementations do. As in the paper its input is centred: pixels become -1 to 1.
 
     Args:
         size: side of the square input in pixels, 32 or more.
@@ -35,7 +35,7 @@ def build(size: int = 64) -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((size, size, 3), name="image"),
-            layers.Rescaling(1 / 255, name="rescaling"),
+            layers.Rescaling(1 / 127.5, offset=-1, name="rescaling"),
             layers.Conv2D(6, 5, activation="relu", name="conv2d"),
             layers.MaxPooling2D(2, name="max_pooling2d"),
             layers.Conv2D(16, 5, activation="relu", name="conv2d_1"),
