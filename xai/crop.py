@@ -91,7 +91,7 @@ def whole(value: float) -> int:
 
 
 def find_box(image: np.ndarray, crop: str) -> Box:
-    """Return the square around an image's largest face.
+    """Return the square around an image's largest face, or in its middle.
 
     Args:
         image: uint8 `(h, w, 3)`, RGB.
@@ -101,15 +101,15 @@ def find_box(image: np.ndarray, crop: str) -> Box:
         NoFaceError: no face was found.
         ModelError: the finder's package is not installed, or no such finder.
     """
-    found = finder(crop)
+    who = finder(crop)
     image = np.ascontiguousarray(image)
     key = crop, image.shape, hashlib.blake2b(image.data, digest_size=16).digest()
     with LOCK:
         known = key in BOXES
         box = BOXES.get(key)
     if not known:
-        face = found.find(image)
-        box = None if face is None else square(face, image.shape[:2], found.MARGIN)
+        face = who.find(image)
+        box = None if face is None else square(face, image.shape[:2], who.MARGIN)
         with LOCK:
             while len(BOXES) >= KNOWN:
                 BOXES.pop(next(iter(BOXES)))

@@ -13,7 +13,6 @@ from xai.errors import ImageError, ModelError
 from xai.faces import Face, centre
 
 FRAME = 1.9  # a picture framed as FFHQ's is about so many times as high as its face from hairline to chin
-FINDERS = ("mtcnn", "mesh")  # crops that need no frame
 NEARLY = 1.25  # up to so many times the network's size, pixels are cut out and not resampled: that would blur the traces looked for
 
 
@@ -35,8 +34,9 @@ class View:
 def frame(image: np.ndarray, preprocessing: Any) -> View:
     """Return the part of an upload that the network is to see.
 
-    What has the network's size goes straight in. What is larger is cut: as the model's card says, else around
-    the face where one is found, else in the middle.
+    What has the network's size is cut as the model's card says, and goes straight in where it says nothing. So is any
+    picture where the card asks for a face. What is larger is cut around the face where one is found, else in the
+    middle, as wide as the pictures that the network was trained on.
 
     Args:
         image: uint8 `(h, w, 3)`, RGB.
@@ -47,15 +47,17 @@ def frame(image: np.ndarray, preprocessing: Any) -> View:
     """
     height, width = image.shape[:2]
     need = preprocessing.height, preprocessing.width
-    if preprocessing.crop in FINDERS:
+    framed = preprocessing.crop in ("none", "centre")  # what it was trained on: pictures framed alike
+    if not framed or (height, width) == need:
         try:
             pixels, box = preprocessing.view(image)
         except ImageError as error:
             raise Refusal(422, f"{error}, and this model sees faces only; send a picture of one face") from None
-        return View(pixels, (box.top, box.left, box.side, box.side), f"cut to the face: {box.side} × {box.side} of {width} × {height} pixels")
-    share = centre.SHARE if preprocessing.crop == "centre" else 1.0  # of a picture framed as FFHQ's: what the network saw in training
-    if (height, width) == need:
-        return View(image, (0, 0, height, width))
+        if box is None:
+            return View(image, (0, 0, height, width))
+        what = "middle" if framed else "face"
+        return View(pixels, (box.top, box.left, box.side, box.side), f"cut to the {what}: {box.side} × {box.side} of {width} × {height} pixels")
+    share = centre.SHARE if preprocessing.crop == "centre" else 1.0
     if height < need[0] or width < need[1]:
         raise Refusal(422, f"the image has {width} × {height} pixels; this model needs at least {need[1]} × {need[0]}; send a larger one")
     face = found(image)

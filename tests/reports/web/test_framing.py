@@ -56,6 +56,9 @@ def test_a_centre_crop_is_cut_as_in_training(monkeypatch):
     seen = Preprocessing(16, 16, crop="centre")
     assert frame(np.zeros((40, 60, 3), np.uint8), seen).box == (8, 18, 25, 25)  # 5/8 of 40: as `view` cuts it
     assert seen.view(np.zeros((40, 60, 3), np.uint8))[1].side == 25
+    same = frame(picture := np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8), seen)  # of the network's own size: as `explain` cuts it
+    assert same.box == (3, 3, 10, 10) and np.array_equal(same.pixels, seen.view(picture)[0])
+    assert same.note == "cut to the middle: 10 × 10 of 16 × 16 pixels"
     monkeypatch.setattr(framing, "found", lambda image: Face(20, 60, 40, 80, 0.9))
     assert frame(np.zeros((100, 100, 3), np.uint8), seen).box == (18, 58, 23, 23)  # 5/8 of 1.9 x 20 high, around (30, 70)
 
