@@ -42,7 +42,7 @@ def main() -> None:
     manifest, name, augment = datasets.scan(asked.pop("data")), asked.pop("network"), Augment.parse(asked.pop("augment"))
     options = recipe(name, augment=augment, **asked)
     labels = np.array([row.label for row in manifest.rows])
-    right, areas = 0, []
+    right, total, areas = 0, 0, []
     for number, (rest, test) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels), 1):
         valid = train_test_split(rest, test_size=0.2, random_state=0, stratify=labels[rest])[1]
         splits = {int(place): "test" for place in test} | {int(place): "valid" for place in valid}
@@ -52,11 +52,10 @@ def main() -> None:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(str(manifest.file(row)), copy)
             found = fit(name, Path(folder, "data"), Path(folder, "run"), options).metrics["test"]
-        hits = round(found["accuracy"] * len(test))
-        right += hits
+        right += found["confusion"]["TP"] + found["confusion"]["TN"]
+        total += found["count"]  # images that cannot be read, and copies of learnt ones, are not among them
         areas.append(found["roc_auc"])
-        print(f"fold {number}: accuracy {hits / len(test):.3f}, ROC AUC {areas[-1]:.3f}", flush=True)
-    total = len(labels)
+        print(f"fold {number}: accuracy {found['accuracy']:.3f}, ROC AUC {found['roc_auc']:.3f}", flush=True)
     low, high = wilson(right, total)
     print(f"{name}: accuracy {right / total:.3f} ({low:.3f} to {high:.3f}), mean ROC AUC {np.mean(areas):.3f} on {total} images")
 
