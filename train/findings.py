@@ -70,7 +70,10 @@ def counted(found: dict[str, Any]) -> Iterator[Finding]:
         yield "warning", what, "Get them again or delete them; until then they are skipped and listed in skipped.csv."
     for remark in remarks(found["layout"]):
         what = f"Some images are {remark}."
-        yield "warning", what, "Give their folders names that say what they are (real, fake, train, valid, test), or move them away."
+        yield "warning", what, "Say what they are by their folders' names (real, fake, train, valid, test) or in the CSV, or move them away."
+    if "valid" in found["splits"] and "test" not in found["splits"] and found["labelled"]:
+        what = "There is no split for testing: 'whyfake train' tests on valid and takes images of train for validation."
+        yield "note", what, "Add a split called test if valid is not what others report on, or train with --test-share 0."
     for name, counts in found["splits"].items():
         if found["labelled"] and name != "none" and len([label for label in counts if counts[label]]) < 2:
             yield "warning", f"The split {name} holds {next(iter(counts))}s only.", "Add images of the other class: without them it measures nothing."

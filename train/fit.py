@@ -31,6 +31,8 @@ from xai.modelfile import CARD, sha256
 from xai.preprocess import Preprocessing
 from xai.provenance import versions
 
+FILES = ("encoder", "weights")  # choices that name a trained part
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -218,9 +220,20 @@ def phases(name: str, options: Options) -> tuple[Phase, ...]:
 def identity(name: str, options: Options, manifest: Manifest) -> str:
     """Return a hash of what decides a training, so that another one cannot be resumed."""
     kept = {key: value for key, value in options.record().items() if key != "epochs"}
-    kept["network"] = {key: str(value) for key, value in options.network.items()}  # whole paths: two encoders may share a name
+    kept["network"] = {key: content(str(value)) if key in FILES else str(value) for key, value in options.network.items()}
     rows = [(row.path, row.label, row.split, row.sha256) for row in manifest.rows]
     return hashlib.sha256(json.dumps([name, kept, rows], sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def content(path: str) -> str:
+    """Return the SHA-256 of a file, or of the model in a folder: it may lie elsewhere, or be another one, when the training goes on.
+
+    Example:
+        >>> content("imagenet")  # no file
+        'imagenet'
+    """
+    file = Path(path) / "model.keras" if Path(path).is_dir() else Path(path)
+    return sha256(file) if file.is_file() else path
 
 
 def exported(model: Any, name: str, options: Options) -> Any:

@@ -103,21 +103,23 @@ def layout(root: Folder, positive: str | None) -> tuple[list[Row], str]:
     else:
         rows, text = class_rows(place, "", positive)
         said = f"class folders{where}: {text}"
-    return rows, said + left_alone(root, rows)
+    try:
+        images = [path for path, _ in root.images()]
+    except DataError as error:
+        return rows, f"{said}; left alone: what cannot be listed ({error})"
+    return rows, said + left_alone(images, rows)
 
 
-def left_alone(root: Folder, rows: Iterable[Row]) -> str:
+def left_alone(images: Iterable[str], rows: Iterable[Row]) -> str:
     """Return where else there are images, for the end of the sentence: "" if nowhere but among masks and the like."""
     used = {"", *(row.path for row in rows)}  # and the folders above them
     for path in list(used):
         while (path := dirname(path)) not in used:
             used.add(path)
     others: Counter[str] = Counter()
-    try:
-        images = [path for path, _ in root.images() if path not in used]
-    except DataError as error:
-        return f"; left alone: what cannot be listed ({error})"
     for path in images:
+        if path in used:
+            continue
         place = path
         while dirname(place) not in used:
             place = dirname(place)

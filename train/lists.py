@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from train.layouts import left_alone
 from train.manifest import CLASSES, Row
 from train.tables import PATHS, Table, is_list, labels_of, read_table, splits_of
 from train.trees import Folder
@@ -83,6 +84,7 @@ def listing(tables: Sequence[Table], folder: Folder, positive: str | None, label
         rows += [Row(path, label, split) for path, label, split in zip(paths, labels, splits, strict=True)]
         missing += gone
         columns |= dict.fromkeys([f"paths from '{column}'", f"classes from {source}", *([f"splits from {part}"] if part else [])])
+    alone = left_alone((path for found in files.by_name.values() for path in found), rows)
     root = folder
     if any(row.path.startswith("../") for row in rows):
         root, name = folder.above(), folder.own
@@ -92,7 +94,7 @@ def listing(tables: Sequence[Table], folder: Folder, positive: str | None, label
     if labelled and {row.label for row in rows} != set(CLASSES):
         raise DataError(f"'{tables[0].file}' lists only {rows[0].label} images; a detector needs both classes")
     lost = f"; {missing} of {len(rows)} files are missing" if missing else ""
-    return root, rows, f"CSV {listed((table.name for table in tables), 4)}: {', '.join(columns)}{lost}"
+    return root, rows, f"CSV {listed((table.name for table in tables), 4)}: {', '.join(columns)}{lost}{alone}"
 
 
 def agreed(found: Listing, root: Folder, rows: Sequence[Row], said: str) -> Listing:

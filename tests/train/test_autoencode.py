@@ -10,6 +10,8 @@ import pytest
 
 import reports
 from train import autoencode, checkpoint, datasets, fit
+from train.fit import identity
+from train.manifest import Manifest
 from train.options import Options
 from xai import load
 from xai.errors import DataError, WhyfakeError
@@ -78,6 +80,21 @@ def test_a_class_too_small_to_be_split_is_no_matter(portraits, tmp_path):
         datasets.prepared(tmp_path, seed=0)
     found = autoencode.separated(tmp_path, Options(size=32), quiet=True).counts("split")
     assert set(found) == {"train", "valid", "test"}
+
+
+def test_another_encoder_is_another_training_wherever_it_lies(tmp_path):
+    """A training goes on with the encoder it began with, by content: moved it is the same, trained anew in the same place it is not."""
+
+    def named(path):
+        return identity("encoder-classifier", replace(OPTIONS, network={"encoder": str(path), "head": "conv"}), Manifest(tmp_path, ()))
+
+    for folder, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.keras").write_bytes(content)
+    first = named(tmp_path / "a")
+    assert named(tmp_path / "b") == first == named(tmp_path / "b" / "model.keras") != named(tmp_path / "c")
+    (tmp_path / "a" / "model.keras").write_bytes(b"two")
+    assert named(tmp_path / "a") == named(tmp_path / "c")
 
 
 def test_what_an_encoder_has_seen_is_said(portraits, tmp_path):

@@ -196,7 +196,7 @@ def test_images_that_are_left_alone_are_a_warning(tmp_path):
     found = inspect(tmp_path)
     assert found["layout"].endswith("; left alone: sfhq/ (1 image)")
     assert ("warning", "Some images are left alone: sfhq/ (1 image).") in [(finding["severity"], finding["what"]) for finding in found["findings"]]
-    assert "Give their folders names that say what they are" in text(found)
+    assert "Say what they are by their folders' names" in text(found)
 
 
 def test_a_split_of_one_class_is_told(messy):
@@ -209,3 +209,14 @@ def test_the_watermarked_faces_leak_by_file_size(real_faces):
     family = found["leak"]["families"][0]
     assert family["name"] == "file size" and family["auc"] > 0.99 and family["verdict"] == "severe"
     assert found["findings"][0]["what"].startswith("File size alone tells real from fake almost without fail")
+
+
+def test_a_set_without_a_test_split_is_told_what_is_tested_on(tmp_path):
+    def said(folder):
+        return [finding["what"] for finding in inspect(folder)["findings"] if "no split for testing" in finding["what"]]
+
+    draw(tmp_path / "two", 3, 3, splits=("train", "valid"))
+    assert said(tmp_path / "two") == ["There is no split for testing: 'whyfake train' tests on valid and takes images of train for validation."]
+    draw(tmp_path / "three", 3, 3, splits=("train", "valid"))
+    draw(tmp_path / "three", 3, 3, splits=("test", "test"))
+    assert not said(tmp_path / "three")

@@ -238,9 +238,21 @@ def test_a_csv_without_labels_lists_unlabelled_images(tmp_path):
     files(tmp_path, "1.png", "2.png", "3.png")
     file = table(tmp_path / "x.csv", ("path",), ("1.png",), ("3.png",))
     assert [row.path for row in scan(file, labelled=False).rows] == ["1.png", "3.png"]
+    assert scan(file, labelled=False).layout.endswith("; left alone: in no folder (1 image)")
     assert len(scan(tmp_path, labelled=False).rows) == 3
     with pytest.raises(DataError, match=r"has no column for labels; expected one called label, .*; found: path"):
         scan(file)
+
+
+def test_images_that_a_csv_does_not_list_are_named(tmp_path):
+    """Beside those it lists and in folders of their own, not masks; whatever folder its paths start from."""
+    root = tmp_path / "faces"
+    files(root, "a/1.png", "a/2.png", "a/3.png", "b/c/4.png", "5.png", "masks/1.png")
+    rows = ("path", "label"), ("a/1.png", "real"), ("a/2.png", "fake")
+    for data in (table(root / "x.csv", *rows), root, tmp_path):
+        assert remarks(scan(data).layout) == ["left alone: b/ (1 image), in a/ itself (1 image), in no folder (1 image)"]
+    table(root / "x.csv", *rows, *[(path, "fake") for path in ("a/3.png", "b/c/4.png", "5.png")])
+    assert not remarks(scan(root).layout)
 
 
 def test_csv_beside_class_folders(tmp_path):
