@@ -326,7 +326,7 @@ def features(
 @click.argument("what", metavar="NAME|MODEL")
 @click.option("--out", help="Folder for the leaderboard; the same command goes on where it was stopped.  [default: runs/selftest-NAME]")
 @testing()
-@shared("positive", "colour-order", "range", "crop", "output", "trust", "seed", "quiet", "json")
+@shared("positive", "colour-order", "range", "crop", "resize", "output", "trust", "seed", "quiet", "json")
 def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: bool, as_json: bool, **choices: Any) -> None:
     """Find out which map tells the truth on an architecture: plant artefacts, train on them, score every map against them.
 

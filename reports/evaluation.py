@@ -255,7 +255,9 @@ def training(folder: Path, card: Mapping[str, Any]) -> Section:
 def made(metrics: Metrics, card: Mapping[str, Any]) -> Section:
     """Return what the numbers were made from."""
     own = {
-        key: card[key] for key in ("name", "model_sha256", "input", "colour_order", "range", "crop", "parameters", "layout", "seed") if key in card
+        key: card[key]
+        for key in ("name", "model_sha256", "input", "colour_order", "range", "crop", "resize", "parameters", "layout", "seed")
+        if key in card
     }
     parts = (("Evaluation", metrics.get("about")), ("Intervals", metrics["bootstrap"]), ("Model", own), ("Versions", card.get("versions")))
     return Section(

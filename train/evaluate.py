@@ -87,7 +87,7 @@ def evaluate(
     if out is not None:
         about = {
             "model": detector.name, "model_sha256": detector.sha256, "data": manifest.name, "manifest_sha256": manifest.digest(),
-            "split": split, "limit": limit, "trained_on": trained_on,
+            "split": split, "limit": limit, "trained_on": trained_on, "pixels": detector.preprocessing.text(),
         }  # fmt: skip
         write_evaluation(store.make_folder(out), read, logits, metrics | {"about": about}, skipped)
     return Told(metrics | {"trained_on": trained_on}, told), skipped

@@ -122,6 +122,7 @@ def fit(
         "colour_order": preprocessing.colour_order,
         "range": [preprocessing.low, preprocessing.high],
         "crop": preprocessing.crop,
+        "resize": preprocessing.resize,
         "positive": "fake",
         "threshold": 0.5,
         "layout": manifest.layout,

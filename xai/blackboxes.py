@@ -8,11 +8,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from xai.detector import Detector, conventions, finite
+from xai.detector import Detector, finite
 from xai.errors import LayerError, ModelError
 from xai.graph import Graph, Step
 from xai.head import Head
 from xai.maps.methods import LAYERLESS
+from xai.preprocess import conventions
 
 EPSILON = 1e-7  # a probability nearer to 0 or 1 than this is taken for it: logits beyond ±16 cannot be told apart
 
@@ -90,6 +91,7 @@ def blackbox(
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
     crop: str | None = None,
+    resize: str | None = None,
     threshold: float | None = None,
     probabilities: bool = False,
     path: str = "",
@@ -108,6 +110,7 @@ def blackbox(
         colour_order: "RGB" or "BGR".
         value_range: what pixel values 0 and 255 become; default (0, 255).
         crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
+        resize: how images are resized, one of `xai.preprocess.RESIZES`; default "area".
         threshold: scores from here on are called fake; default 0.5.
         probabilities: the function answers with probabilities in [0, 1]. A saturated one has
             lost its logit: prefer logits.
@@ -129,7 +132,7 @@ def blackbox(
         raise ModelError(f"a black box is a function from images to logits; {type(function).__name__} cannot be called")
     name = name or getattr(function, "__name__", type(function).__name__)
     height, width = (size, size) if isinstance(size, int) else size
-    described = conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop)
+    described = conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop, resize=resize)
     if threshold is not None:
         described["threshold"] = threshold
     step = Step(name, function, None, {}, (0,), (1,), (None, 1))

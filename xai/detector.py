@@ -15,7 +15,7 @@ from xai.head import Head, choose_output, find_head
 from xai.maps.geometry import locate
 from xai.maps.placement import Placement, stretched
 from xai.modelfile import CARD, is_savedmodel, read_card, read_model, sha256
-from xai.preprocess import Preprocessing
+from xai.preprocess import Preprocessing, conventions
 from xai.rebuild import channels_last, in_float32
 from xai.recommend import Recommendation, recommended
 from xai.units import unit_ends
@@ -220,6 +220,7 @@ def load(
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
     crop: str | None = None,
+    resize: str | None = None,
     output: str | int | None = None,
     trust: bool = False,
 ) -> Detector:
@@ -233,6 +234,7 @@ def load(
         colour_order: "RGB" or "BGR"; default from the card, else RGB.
         value_range: what pixel values 0 and 255 become; default from the card, else (0, 255).
         crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds; default from the card, else none.
+        resize: how images are resized, one of `xai.preprocess.RESIZES`; default from the card, else "area".
         output: which output speaks of fake, by name or index, where the model has several.
         trust: load Lambda layers and TensorFlow programs too, which run code from whoever saved the model.
 
@@ -242,7 +244,15 @@ def load(
     Raises:
         ModelError: missing, damaged, no detector, or unsafe to load.
     """
-    said = {"positive": positive, "size": size, "colour_order": colour_order, "value_range": value_range, "crop": crop, "output": output}
+    said = {
+        "positive": positive,
+        "size": size,
+        "colour_order": colour_order,
+        "value_range": value_range,
+        "crop": crop,
+        "resize": resize,
+        "output": output,
+    }
     options = said | {"trust": trust}
     path = Path(path)
     saved = is_savedmodel(path)
@@ -275,6 +285,7 @@ def wrap(
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
     crop: str | None = None,
+    resize: str | None = None,
     output: str | int | None = None,
 ) -> Detector:
     """Make a detector of a Keras model in memory; arguments as in `load`."""
@@ -311,7 +322,7 @@ def wrap(
         path=path,
         sha256=sha256,
         card=card,
-        **conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop),
+        **conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop, resize=resize),
     )
 
 
@@ -323,26 +334,3 @@ def sides(shape: tuple[int | None, ...], size: int | None) -> tuple[int, int]:
     if size is not None and (height, width) != (size, size):
         raise ModelError(f"the model takes {width} x {height} images; --model-size {size} does not fit, leave it out")
     return height, width
-
-
-def conventions(
-    card: dict[str, Any] | None,
-    size: tuple[int, int],
-    *,
-    positive: str | None,
-    colour_order: str | None,
-    value_range: tuple[float, float] | None,
-    crop: str | None,
-) -> dict[str, Any]:
-    """Return what a detector's pixels and scores mean: as said, else from the card, else the usual."""
-    said = card or {}
-    positive = positive or said.get("positive") or "fake"
-    if positive not in ("fake", "real"):
-        raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
-    low, high = value_range or said.get("range") or (0.0, 255.0)
-    order, crop = colour_order or said.get("colour_order") or "RGB", crop or said.get("crop") or "none"
-    return {
-        "preprocessing": Preprocessing(*size, order, float(low), float(high), crop),
-        "positive": positive,
-        "threshold": float(said.get("threshold", 0.5)),
-    }

@@ -45,11 +45,11 @@ def text(detector: Detector) -> str:
 
 def html(detector: Detector) -> str:
     """Return what a detector is, as a small table for a notebook."""
-    found, seen, count = record(detector), detector.preprocessing, detector.parameters
+    found, count = record(detector), detector.parameters
     where = f" at {found['layer']}" if found["layer"] else ""
     refused = f", {len(found['refused'])} that cannot" if found["refused"] else ""
     rows = [
-        ("input", f"{detector.size[1]} x {detector.size[0]}, {seen.colour_order}, {seen.low:g} to {seen.high:g}, crop: {seen.crop}"),
+        ("input", detector.preprocessing.text()),
         ("logit", f"{found['logit']}; high means {detector.positive}, fake from a score of {detector.threshold:g}"),
         ("head", found["head"]),
         ("layers", f"{len(found['layers'])} that can be mapped{refused}" if detector.gradients else "none: only answers are known"),

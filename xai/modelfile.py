@@ -19,6 +19,7 @@ from xai.crop import CROPS
 from xai.errors import ModelError
 from xai.keras2 import readable
 from xai.places import File, Place
+from xai.preprocess import RESIZES
 
 CARD = "detector.json"
 CODE = "custom_objects.py"  # beside a model: the classes and functions of its own that it is made of
@@ -159,6 +160,7 @@ def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
         "positive": card.get("positive", "fake") in ("fake", "real"),
         "colour_order": card.get("colour_order", "RGB") in ("RGB", "BGR"),
         "crop": card.get("crop", "none") in CROPS,
+        "resize": card.get("resize", "area") in RESIZES,
         "name": isinstance(card.get("name", ""), str),
     }
     for field, fine in right.items():

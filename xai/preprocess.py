@@ -7,9 +7,19 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from xai.crop import CROPS, Box, find_box
 from xai.errors import ModelError
+
+# As others resize: OpenCV and TensorFlow take the nearest points alone, Pillow (and torchvision) all of the shrunk area.
+OPENCV = {"nearest": cv2.INTER_NEAREST_EXACT, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+PILLOW = {
+    "pillow-bilinear": Image.Resampling.BILINEAR,
+    "pillow-bicubic": Image.Resampling.BICUBIC,
+    "pillow-lanczos": Image.Resampling.LANCZOS,
+}
+RESIZES = ("area", *OPENCV, *PILLOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class Preprocessing:
         colour_order: "RGB" or "BGR".
         low, high: what 0 and 255 become.
         crop: "none", or what the image is cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
+        resize: one of `RESIZES`. "area": areas averaged down, bilinear up.
 
     Example:
         >>> Preprocessing(2, 2).prepare(np.zeros((4, 4, 3), np.uint8)).shape
@@ -33,12 +44,15 @@ class Preprocessing:
     low: float = 0.0
     high: float = 255.0
     crop: str = "none"
+    resize: str = "area"
 
     def __post_init__(self) -> None:
         if self.colour_order not in ("RGB", "BGR"):
             raise ModelError(f"colour order '{self.colour_order}' is not known; expected RGB or BGR")
         if self.crop not in CROPS:
             raise ModelError(f"crop '{self.crop}' is not known; expected one of: {', '.join(CROPS)}")
+        if self.resize not in RESIZES:
+            raise ModelError(f"resize '{self.resize}' is not known; expected one of: {', '.join(RESIZES)}")
         if min(self.height, self.width) < 1 or self.high == self.low:
             raise ModelError(f"impossible preprocessing: {asdict(self)}")
 
@@ -64,7 +78,7 @@ class Preprocessing:
         return box.cut(image), box
 
     def fit(self, image: np.ndarray) -> np.ndarray:
-        """Resize an image to the network's size: areas averaged down, bilinear up.
+        """Resize an image to the network's size, in the network's way.
 
         Args:
             image: uint8 `(h, w, 3)`, RGB.
@@ -75,12 +89,11 @@ class Preprocessing:
         h, w = image.shape[:2]
         if (h, w) == (self.height, self.width):
             return image
+        side = self.width, self.height
+        if self.resize in PILLOW:
+            return np.asarray(Image.fromarray(image).resize(side, PILLOW[self.resize]))
         shrinks = h >= self.height and w >= self.width
-        return cv2.resize(
-            image,
-            (self.width, self.height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        )
+        return cv2.resize(image, side, interpolation=OPENCV.get(self.resize, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
     def scale(self, images: np.ndarray) -> np.ndarray:
         """Reorder and scale pixels.
@@ -119,6 +132,39 @@ class Preprocessing:
         """Return `scale(fit(image))`, float32 `(height, width, 3)`: a view's pixels as the network wants them."""
         return self.scale(self.fit(image))
 
+    def text(self) -> str:
+        """Return all of it as words.
+
+        Example:
+            >>> Preprocessing(48, 64).text()
+            '64 x 48, RGB, 0 to 255, crop: none, resize: area'
+        """
+        return f"{self.width} x {self.height}, {self.colour_order}, {self.low:g} to {self.high:g}, crop: {self.crop}, resize: {self.resize}"
+
     def record(self) -> dict[str, Any]:
         """Return the fields for a card or `run.json`."""
         return asdict(self)
+
+
+def conventions(
+    card: dict[str, Any] | None,
+    size: tuple[int, int],
+    *,
+    positive: str | None,
+    colour_order: str | None,
+    value_range: tuple[float, float] | None,
+    crop: str | None,
+    resize: str | None,
+) -> dict[str, Any]:
+    """Return what a detector's pixels and scores mean: as said, else from the card, else the usual."""
+    said = card or {}
+    positive = positive or said.get("positive") or "fake"
+    if positive not in ("fake", "real"):
+        raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
+    low, high = value_range or said.get("range") or (0.0, 255.0)
+    order, crop = colour_order or said.get("colour_order") or "RGB", crop or said.get("crop") or "none"
+    return {
+        "preprocessing": Preprocessing(*size, order, float(low), float(high), crop, resize or said.get("resize") or "area"),
+        "positive": positive,
+        "threshold": float(said.get("threshold", 0.5)),
+    }

@@ -57,7 +57,7 @@ def uncarded(detector: Detector) -> list[str]:
     if detector.card is not None:
         return []
     p = detector.preprocessing
-    given = f"pixels were given as {p.colour_order} in [{p.low:g}, {p.high:g}], high scores taken as {detector.positive}"
+    given = f"pixels were given as {p.colour_order} in [{p.low:g}, {p.high:g}], resized by {p.resize}, high scores taken as {detector.positive}"
     return [f"the model came without a card: {given}"]
 
 

@@ -44,8 +44,8 @@ class Commands(click.Group):
         return list(self.commands)  # in the order of the work, not of the alphabet
 
 
-FOREIGN = ("positive", "size", "colour-order", "range", "crop", "output", "trust")
-KEYWORDS = ("positive", "size", "colour_order", "value_range", "crop", "output", "trust")  # the same, as functions call them
+FOREIGN = ("positive", "size", "colour-order", "range", "crop", "resize", "output", "trust")
+KEYWORDS = ("positive", "size", "colour_order", "value_range", "crop", "resize", "output", "trust")  # the same, as functions call them
 
 
 def taken(choices: dict[str, Any], but: str = "") -> dict[str, Any]:
@@ -128,6 +128,11 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             "--crop",
             type=click.Choice(["none", "centre", "mtcnn", "mesh"]),
             help="What a foreign model's images are cut to.  [default: from the card, else none]",
+        ),
+        "resize": click.option(
+            "--resize",
+            type=click.Choice(["area", "nearest", "bilinear", "bicubic", "pillow-bilinear", "pillow-bicubic", "pillow-lanczos"]),
+            help="How a foreign model's images were resized in its training.  [default: from the card, else area]",
         ),
         "output": click.option("--output", metavar="NAME|INDEX", help="Which output speaks of fake, where a foreign model has several."),
         "trust": click.option(

@@ -108,7 +108,7 @@ def test_a_link_to_the_page_is_a_path_and_no_scheme(audited, monkeypatch):
 
 def test_a_detector_shows_what_it_is(tiny):
     shown = " ".join(safe(tiny._repr_html_()).text.split())
-    assert "tiny" in shown and "8 x 8, RGB, 0 to 255, crop: none" in shown
+    assert "tiny" in shown and "8 x 8, RGB, 0 to 255, crop: none, resize: area" in shown
     assert "input of the sigmoid in 'out'; high means fake, fake from a score of 0.5" in shown
     assert "1 that can be mapped" in shown and "default method hirescam" in shown
 
