@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from xai.terminal import Commands, facing, finish, open_detector, say, scaling, serving, several, shared, split_names, taken, talk, testing, training
+from xai.foreign import open_detector, taken
+from xai.terminal import Commands, facing, finish, say, scaling, serving, several, shared, split_names, talk, testing, training
 from xai.version import VERSION
 
 LARGE = 50_000_000  # bytes of a page
@@ -326,7 +327,7 @@ def features(
 @click.argument("what", metavar="NAME|MODEL")
 @click.option("--out", help="Folder for the leaderboard; the same command goes on where it was stopped.  [default: runs/selftest-NAME]")
 @testing()
-@shared("positive", "colour-order", "range", "crop", "resize", "output", "trust", "seed", "quiet", "json")
+@shared("positive", "colour-order", "range", "mean", "std", "crop", "resize", "output", "trust", "seed", "quiet", "json")
 def selftest(what: str, out: str | None, plants: str | None, seed: int, quiet: bool, as_json: bool, **choices: Any) -> None:
     """Find out which map tells the truth on an architecture: plant artefacts, train on them, score every map against them.
 

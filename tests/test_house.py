@@ -18,6 +18,7 @@ EDGES = {"xai/backend.py", "xai/detector.py", "xai/graph.py", "xai/head.py", "xa
     "xai/features/strongest.py",
     "xai/maps/gradients.py",
     "xai/maps/lrp.py",
+    "xai/normalise.py",
     "xai/rebuild.py",
     "xai/savedmodel.py",
 }

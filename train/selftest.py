@@ -50,7 +50,7 @@ class Settings:
         seed: of everything.
         photos: a folder of real photos to plant in, in place of drawn portraits.
         keep: keep the planted images.
-        foreign: of a model from elsewhere: positive, colour_order, value_range, crop, resize, output, trust, as in `xai.detector.load`.
+        foreign: of a model from elsewhere: positive, colour_order, value_range, mean, std, crop, resize, output, trust, as in `xai.detector.load`.
         network: arguments of the network's own `build`.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ from xai.errors import LayerError, ModelError
 from xai.graph import Graph, Step
 from xai.head import Head
 from xai.maps.methods import LAYERLESS
+from xai.normalise import normalising
 from xai.preprocess import conventions
 
 EPSILON = 1e-7  # a probability nearer to 0 or 1 than this is taken for it: logits beyond ±16 cannot be told apart
@@ -90,6 +91,8 @@ def blackbox(
     positive: str | None = None,
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     crop: str | None = None,
     resize: str | None = None,
     threshold: float | None = None,
@@ -109,6 +112,7 @@ def blackbox(
         positive: "fake" or "real": what a high answer means.
         colour_order: "RGB" or "BGR".
         value_range: what pixel values 0 and 255 become; default (0, 255).
+        mean, std: what values lose after that, and by what they are divided, three each in the function's colour order.
         crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
         resize: how images are resized, one of `xai.preprocess.RESIZES`; default "area".
         threshold: scores from here on are called fake; default 0.5.
@@ -132,7 +136,10 @@ def blackbox(
         raise ModelError(f"a black box is a function from images to logits; {type(function).__name__} cannot be called")
     name = name or getattr(function, "__name__", type(function).__name__)
     height, width = (size, size) if isinstance(size, int) else size
-    described = conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop, resize=resize)
+    described = conventions(
+        card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, mean=mean, std=std, crop=crop, resize=resize
+    )
+    function = normalising(function, described["preprocessing"])
     if threshold is not None:
         described["threshold"] = threshold
     step = Step(name, function, None, {}, (0,), (1,), (None, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xai.head import Head, choose_output, find_head
 from xai.maps.geometry import locate
 from xai.maps.placement import Placement, stretched
 from xai.modelfile import CARD, is_savedmodel, read_card, read_model, sha256
+from xai.normalise import normalised
 from xai.preprocess import Preprocessing, conventions
 from xai.rebuild import channels_last, in_float32
 from xai.recommend import Recommendation, recommended
@@ -219,6 +221,8 @@ def load(
     size: int | None = None,
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     crop: str | None = None,
     resize: str | None = None,
     output: str | int | None = None,
@@ -233,6 +237,8 @@ def load(
         size: input side in pixels, only for models that take any size.
         colour_order: "RGB" or "BGR"; default from the card, else RGB.
         value_range: what pixel values 0 and 255 become; default from the card, else (0, 255).
+        mean, std: what values lose after that, and by what they are divided, three each in the model's colour order; default
+            from the card, else nothing.
         crop: "none", or what images are cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds; default from the card, else none.
         resize: how images are resized, one of `xai.preprocess.RESIZES`; default from the card, else "area".
         output: which output speaks of fake, by name or index, where the model has several.
@@ -244,15 +250,10 @@ def load(
     Raises:
         ModelError: missing, damaged, no detector, or unsafe to load.
     """
-    said = {
-        "positive": positive,
-        "size": size,
-        "colour_order": colour_order,
-        "value_range": value_range,
-        "crop": crop,
-        "resize": resize,
-        "output": output,
-    }
+    said: dict[str, Any] = {
+        "positive": positive, "size": size, "colour_order": colour_order, "value_range": value_range, "mean": mean, "std": std,
+        "crop": crop, "resize": resize, "output": output,
+    }  # fmt: skip
     options = said | {"trust": trust}
     path = Path(path)
     saved = is_savedmodel(path)
@@ -284,6 +285,8 @@ def wrap(
     size: int | None = None,
     colour_order: str | None = None,
     value_range: tuple[float, float] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     crop: str | None = None,
     resize: str | None = None,
     output: str | int | None = None,
@@ -303,6 +306,10 @@ def wrap(
     graph = in_float32(graph)
     if None in shape[1:]:
         graph = measured(graph, height, width)
+    meaning = conventions(
+        card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, mean=mean, std=std, crop=crop, resize=resize
+    )
+    graph = normalised(graph, meaning["preprocessing"])
     head = find_head(graph)
     placed = locate(graph, (height, width))
     before = graph.upstream(head.step)
@@ -322,7 +329,7 @@ def wrap(
         path=path,
         sha256=sha256,
         card=card,
-        **conventions(card, (height, width), positive=positive, colour_order=colour_order, value_range=value_range, crop=crop, resize=resize),
+        **meaning,
     )
 
 

@@ -157,6 +157,8 @@ def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
     right = {
         "threshold": isinstance(card.get("threshold", 0.5), (int, float)) and 0 < card.get("threshold", 0.5) < 1,
         "range": isinstance(low_high, list) and len(low_high) == 2 and all(isinstance(end, (int, float)) for end in low_high),
+        "mean": triple(card.get("mean", [0, 0, 0])),
+        "std": triple(card.get("std", [1, 1, 1])),
         "positive": card.get("positive", "fake") in ("fake", "real"),
         "colour_order": card.get("colour_order", "RGB") in ("RGB", "BGR"),
         "crop": card.get("crop", "none") in CROPS,
@@ -167,6 +169,11 @@ def read_card(path: Path, model_sha256: str) -> dict[str, Any] | None:
         if not fine:
             raise ModelError(f"card '{path}' has an impossible '{field}': {card[field]!r}; mend or remove it")
     return card
+
+
+def triple(values: Any) -> bool:
+    """Say whether a card's value is three numbers."""
+    return isinstance(values, list) and len(values) == 3 and all(isinstance(value, (int, float)) for value in values)
 
 
 def sha256(path: str | File) -> str:

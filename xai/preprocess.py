@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ class Preprocessing:
         height, width: input size in pixels.
         colour_order: "RGB" or "BGR".
         low, high: what 0 and 255 become.
+        mean, std: what values lose after that, and by what they are divided, three each, in the network's colour order. The
+            detector does this itself (`xai.normalise`): fills, noise and swapped parts are made of pixels in [low, high].
         crop: "none", or what the image is cropped to: the "centre", or the face that "mtcnn" or the "mesh" finds.
         resize: one of `RESIZES`. "area": areas averaged down, bilinear up.
 
@@ -43,6 +46,8 @@ class Preprocessing:
     colour_order: str = "RGB"
     low: float = 0.0
     high: float = 255.0
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     crop: str = "none"
     resize: str = "area"
 
@@ -53,7 +58,8 @@ class Preprocessing:
             raise ModelError(f"crop '{self.crop}' is not known; expected one of: {', '.join(CROPS)}")
         if self.resize not in RESIZES:
             raise ModelError(f"resize '{self.resize}' is not known; expected one of: {', '.join(RESIZES)}")
-        if min(self.height, self.width) < 1 or self.high == self.low:
+        colours = len(self.mean) == len(self.std) == 3 and np.isfinite([*self.mean, *self.std]).all() and min(self.std) > 0
+        if min(self.height, self.width) < 1 or self.high == self.low or not colours:
             raise ModelError(f"impossible preprocessing: {asdict(self)}")
 
     def view(self, image: np.ndarray) -> tuple[np.ndarray, Box | None]:
@@ -139,11 +145,22 @@ class Preprocessing:
             >>> Preprocessing(48, 64).text()
             '64 x 48, RGB, 0 to 255, crop: none, resize: area'
         """
-        return f"{self.width} x {self.height}, {self.colour_order}, {self.low:g} to {self.high:g}, crop: {self.crop}, resize: {self.resize}"
+        size = f"{self.width} x {self.height}, {self.colour_order}"
+        return f"{size}, {self.low:g} to {self.high:g}{self.normalisation()}, crop: {self.crop}, resize: {self.resize}"
+
+    def normalisation(self) -> str:
+        """Return mean and deviation as words, "" where they change nothing.
+
+        Example:
+            >>> Preprocessing(1, 1, mean=(1, 2, 3)).normalisation()
+            ', less 1 2 3'
+        """
+        words = ((", less ", self.mean, 0), (", divided by ", self.std, 1))
+        return "".join(start + " ".join(f"{value:g}" for value in values) for start, values, plain in words if set(values) != {plain})
 
     def record(self) -> dict[str, Any]:
         """Return the fields for a card or `run.json`."""
-        return asdict(self)
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
 
 def conventions(
@@ -153,6 +170,8 @@ def conventions(
     positive: str | None,
     colour_order: str | None,
     value_range: tuple[float, float] | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
     crop: str | None,
     resize: str | None,
 ) -> dict[str, Any]:
@@ -162,9 +181,11 @@ def conventions(
     if positive not in ("fake", "real"):
         raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
     low, high = value_range or said.get("range") or (0.0, 255.0)
-    order, crop = colour_order or said.get("colour_order") or "RGB", crop or said.get("crop") or "none"
+    order = colour_order or said.get("colour_order") or "RGB"
+    centre, spread = (tuple(map(float, one)) for one in (mean or said.get("mean") or (0, 0, 0), std or said.get("std") or (1, 1, 1)))
+    cut, shrunk = crop or said.get("crop") or "none", resize or said.get("resize") or "area"
     return {
-        "preprocessing": Preprocessing(*size, order, float(low), float(high), crop, resize or said.get("resize") or "area"),
+        "preprocessing": Preprocessing(*size, order, float(low), float(high), centre, spread, cut, shrunk),
         "positive": positive,
         "threshold": float(said.get("threshold", 0.5)),
     }

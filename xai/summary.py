@@ -57,7 +57,8 @@ def uncarded(detector: Detector) -> list[str]:
     if detector.card is not None:
         return []
     p = detector.preprocessing
-    given = f"pixels were given as {p.colour_order} in [{p.low:g}, {p.high:g}], resized by {p.resize}, high scores taken as {detector.positive}"
+    pixels = f"{p.colour_order} in [{p.low:g}, {p.high:g}]{p.normalisation()}"
+    given = f"pixels were given as {pixels}, resized by {p.resize}, high scores taken as {detector.positive}"
     return [f"the model came without a card: {given}"]
 
 

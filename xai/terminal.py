@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from xai.errors import WhyfakeError, readable, tally
+from xai.foreign import FOREIGN, foreign_options
 
 
 class Commands(click.Group):
@@ -44,32 +44,6 @@ class Commands(click.Group):
         return list(self.commands)  # in the order of the work, not of the alphabet
 
 
-FOREIGN = ("positive", "size", "colour-order", "range", "crop", "resize", "output", "trust")
-KEYWORDS = ("positive", "size", "colour_order", "value_range", "crop", "resize", "output", "trust")  # the same, as functions call them
-
-
-def taken(choices: dict[str, Any], but: str = "") -> dict[str, Any]:
-    """Take the options of a foreign model out of a command's choices and return them."""
-    return {name: choices.pop(name) for name in KEYWORDS if name != but}
-
-
-def open_detector(model: str, choices: dict[str, Any]) -> tuple[Any, str | None]:
-    """Load a detector with the options of a foreign model, which are taken out of a command's choices.
-
-    Returns:
-        The detector, what its own card says of the classes standing, and --positive as it was given.
-    """
-    from xai.backend import import_quietly
-    from xai.detector import load
-
-    import_quietly()
-    foreign = taken(choices)
-    positive = foreign.pop("positive")
-    detector = load(model, **foreign)
-    known = "positive" in (detector.card or {})
-    return detector if known or positive is None else replace(detector, positive=positive), positive
-
-
 def say(line: str) -> None:
     """Print a line for people: on standard error, so that --json output stays clean."""
     click.echo(line, err=True)
@@ -88,7 +62,7 @@ def several(*names: str, default: str = "", help: str) -> Callable[[Callable[...
 
 def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds options which look and mean the same everywhere; "foreign" stands for all of a foreign model."""
-    options = {
+    options = foreign_options() | {
         "layers": several("--layers", default="auto", help="auto, conv, last, all, or names with commas between."),
         "methods": several(
             "--method",
@@ -107,37 +81,6 @@ def shared(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         "batch-size": click.option("--batch-size", type=click.IntRange(1), help="Images a pass; by default as the size allows."),
         "seed": click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice."),
         "limit": click.option("--limit", type=click.IntRange(1), help="Take at most so many images."),
-        "positive": click.option(
-            "--positive",
-            type=click.Choice(["fake", "real"]),
-            help="What 1 stands for: in a foreign model's answer, in labels 0 and 1.  [default: from the card, else fake]",
-        ),
-        "size": click.option("--model-size", "size", type=click.IntRange(1), help="Input side of a model that takes any size."),
-        "colour-order": click.option(
-            "--colour-order", type=click.Choice(["RGB", "BGR"]), help="Of a foreign model.  [default: from the card, else RGB]"
-        ),
-        "range": click.option(
-            "--range",
-            "value_range",
-            nargs=2,
-            type=float,
-            metavar="LOW HIGH",
-            help="What pixel values 0 and 255 become for a foreign model.  [default: from the card, else 0 255]",
-        ),
-        "crop": click.option(
-            "--crop",
-            type=click.Choice(["none", "centre", "mtcnn", "mesh"]),
-            help="What a foreign model's images are cut to.  [default: from the card, else none]",
-        ),
-        "resize": click.option(
-            "--resize",
-            type=click.Choice(["area", "nearest", "bilinear", "bicubic", "pillow-bilinear", "pillow-bicubic", "pillow-lanczos"]),
-            help="How a foreign model's images were resized in its training.  [default: from the card, else area]",
-        ),
-        "output": click.option("--output", metavar="NAME|INDEX", help="Which output speaks of fake, where a foreign model has several."),
-        "trust": click.option(
-            "--trust", is_flag=True, help="Run code that comes with the model: Lambda layers, TensorFlow programs, custom_objects.py beside it."
-        ),
         "split": click.option(
             "--split",
             default="all",

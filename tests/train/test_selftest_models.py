@@ -96,7 +96,8 @@ def test_options_say_what_no_card_says(tmp_path, whyfake, monkeypatch):
     found = json.loads(result.stdout)
     assert found["plants"][0]["learnt"] and found["recommended"] is not None
     assert found["settings"]["foreign"] == {
-        "positive": "real", "colour_order": "BGR", "value_range": [-1, 1], "crop": None, "output": None, "trust": False,
+        "positive": "real", "colour_order": "BGR", "value_range": [-1, 1], "mean": None, "std": None, "crop": None, "resize": None,
+        "output": None, "trust": False,
     }  # fmt: skip
     again = whyfake("selftest", path, *told, *brief, "--out", tmp_path / "out")
     assert "done in an earlier run" in again.stderr and len(seen) == 1
@@ -106,7 +107,7 @@ def test_options_say_what_no_card_says(tmp_path, whyfake, monkeypatch):
 
 def test_a_models_key_is_all_that_decides_its_answers(tmp_path):
     path = foreign(tmp_path / "model", said=False)
-    conventions = [{}, {"value_range": (-1.0, 1.0)}, {"positive": "real"}, {"colour_order": "BGR"}]
+    conventions = [{}, {"value_range": (-1.0, 1.0)}, {"positive": "real"}, {"colour_order": "BGR"}, {"mean": (1.0, 2.0, 3.0)}, {"resize": "nearest"}]
     keys = [opened(str(path), replace(FAST, foreign=said)).key for said in conventions]
     assert len(set(keys)) == len(keys) and keys == [json.dumps(known(xai.load(path, **said)), sort_keys=True) for said in conventions]
     assert opened("lenet", SMALL).key == "lenet"
@@ -186,14 +187,14 @@ def test_a_folder_of_something_else(tmp_path):
 @pytest.mark.slow
 def test_every_method_on_several_plants(tmp_path):
     """Slow methods too; a colour cast beside; chosen on two plants, scored on the third; images kept (a minute on two cores)."""
-    plants = (HAIR, "checkerboard:skin:120", "checkerboard:clothing:200", "cast:picture:60", MARK)
+    plants = (HAIR, "checkerboard:skin:120", "checkerboard:clothing:200", "cast:picture:90", MARK)
     found = selftest.selftest("lenet", tmp_path, replace(SMALL, plants=plants, slow=1, keep=True)).summary
     assert [plant["learnt"] for plant in found["plants"]] == [True] * 5
     assert {row["method"] for row in found["rows"]} == {*METHODS, *AFFORDABLE} - set(ALIASES)
     rows = [row for row in found["rows"] if row["plant"] == "all"]
     assert {row["images"] for row in rows if parse(row["method"]).method.needs == "logits"} == {3} and found["recommended"] is not None
-    assert not {entry["method"] for entry in found["whole"]["cast:picture:60"]} & {"rise", "occlusion", "vargrad"}
-    assert {entry["images"] for entry in found["whole"]["cast:picture:60"]} == {2} and any("Colour cast over" in said for said in found["sentences"])
+    assert not {entry["method"] for entry in found["whole"]["cast:picture:90"]} & {"rise", "occlusion", "vargrad"}
+    assert {entry["images"] for entry in found["whole"]["cast:picture:90"]} == {2} and any("Colour cast over" in said for said in found["sentences"])
     assert len(found["transferred"]) == 3 and all(0 <= entry["regret"] < 0.5 for entry in found["transferred"])
     assert (tmp_path / HAIR.replace(":", "-") / "data" / "plants.json").is_file() and "Colour cast" in reports.render(tmp_path).read_text(
         encoding="utf-8"

@@ -299,6 +299,11 @@ def test_nan_is_said():
         ({"threshold": None}, "impossible 'threshold'"),
         ({"range": 5}, "impossible 'range'"),
         ({"range": ["a", "b"]}, "impossible 'range'"),
+        ({"mean": 5}, "impossible 'mean'"),
+        ({"mean": [1, 2]}, "impossible 'mean'"),
+        ({"std": [1, 2, "a"]}, "impossible 'std'"),
+        ({"std": [1, 2, 0]}, "impossible preprocessing"),
+        ({"resize": "larger"}, "impossible 'resize'"),
         ({"positive": "cat"}, "impossible 'positive'"),
     ],
 )
