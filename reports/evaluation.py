@@ -256,7 +256,7 @@ def made(metrics: Metrics, card: Mapping[str, Any]) -> Section:
     """Return what the numbers were made from."""
     own = {
         key: card[key]
-        for key in ("name", "model_sha256", "input", "colour_order", "range", "crop", "resize", "parameters", "layout", "seed")
+        for key in ("name", "model_sha256", "input", "colour_order", "range", "mean", "std", "crop", "resize", "parameters", "layout", "seed")
         if key in card
     }
     parts = (("Evaluation", metrics.get("about")), ("Intervals", metrics["bootstrap"]), ("Model", own), ("Versions", card.get("versions")))

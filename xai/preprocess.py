@@ -182,10 +182,10 @@ def conventions(
         raise ModelError(f"positive class '{positive}' is not known; expected fake or real")
     low, high = value_range or said.get("range") or (0.0, 255.0)
     order = colour_order or said.get("colour_order") or "RGB"
-    centre, spread = (tuple(map(float, one)) for one in (mean or said.get("mean") or (0, 0, 0), std or said.get("std") or (1, 1, 1)))
+    centre, spread = said.get("mean", (0, 0, 0)) if mean is None else mean, said.get("std", (1, 1, 1)) if std is None else std
     cut, shrunk = crop or said.get("crop") or "none", resize or said.get("resize") or "area"
     return {
-        "preprocessing": Preprocessing(*size, order, float(low), float(high), centre, spread, cut, shrunk),
+        "preprocessing": Preprocessing(*size, order, float(low), float(high), tuple(map(float, centre)), tuple(map(float, spread)), cut, shrunk),
         "positive": positive,
         "threshold": float(said.get("threshold", 0.5)),
     }

@@ -81,7 +81,10 @@ def test_the_card_says_it_and_it_tells_detectors_apart():
     carded = xai.wrap(model, card={"mean": [1, 2, 3], "std": [4, 5, 6]})
     assert (carded.preprocessing.mean, carded.preprocessing.std) == ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     assert carded.preprocessing.text() == "12 x 12, RGB, 0 to 255, less 1 2 3, divided by 4 5 6, crop: none, resize: area"
-    records = [json.dumps(known(detector)) for detector in (carded, xai.wrap(model), xai.wrap(model, mean=(1, 2, 3)), xai.wrap(model, std=(4, 5, 6)))]
+    records = [
+        json.dumps(known(detector))
+        for detector in (carded, xai.wrap(model), xai.wrap(model, mean=np.array([1, 2, 3])), xai.wrap(model, std=(4, 5, 6)))
+    ]
     assert len(set(records)) == 4
     for wrong in ({"mean": (1, 2)}, {"std": (1, 0, 1)}, {"mean": (1, 2, float("nan"))}):
         with pytest.raises(xai.errors.ModelError, match="impossible preprocessing"):
