@@ -97,7 +97,7 @@ class Preprocessing:
             return image
         side = self.width, self.height
         if self.resize in PILLOW:
-            return np.asarray(Image.fromarray(image).resize(side, PILLOW[self.resize]))
+            return np.array(Image.fromarray(image).resize(side, PILLOW[self.resize]))  # a copy: Pillow's own may not be written to
         shrinks = h >= self.height and w >= self.width
         return cv2.resize(image, side, interpolation=OPENCV.get(self.resize, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 

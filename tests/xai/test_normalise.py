@@ -45,8 +45,7 @@ def test_the_modes_of_keras(picture, mode, said):
     weights, bias = model.get_layer("out").get_weights()
     expected = inner.predict(preprocess_input(image[None].astype(np.float32), mode=mode), verbose=0) @ weights + bias
     for detector in (xai.wrap(model, **said), xai.blackbox(lambda x: inner.predict(x, verbose=0) @ weights + bias, 12, **said)):
-        methods = ["occlusion"]
-        assert xai.explain(detector, [path], methods=methods).logits[0] == pytest.approx(expected[0, 0], rel=1e-4, abs=1e-4)
+        assert xai.explain(detector, [path], methods=["occlusion"]).logits[0] == pytest.approx(expected[0, 0], rel=1e-4, abs=1e-4)
 
 
 def test_maps_are_those_of_a_model_that_normalises_itself(picture):

@@ -49,6 +49,11 @@ def test_as_the_libraries_do(before, after):
     assert np.array_equal(fitted(image, *after, "bicubic"), cv2.resize(image, after[::-1], interpolation=cv2.INTER_CUBIC))
 
 
+@pytest.mark.parametrize("resize", RESIZES)
+def test_what_is_resized_can_be_painted_on(resize):
+    assert fitted(np.zeros((9, 9, 3), np.uint8), 4, 4, resize).flags.writeable
+
+
 def test_the_size_that_fits_is_not_touched():
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     assert all(fitted(image, 8, 9, resize) is image for resize in RESIZES)
